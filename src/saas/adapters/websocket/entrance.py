@@ -1,0 +1,76 @@
+"""How a socket gets in: proven after it is known, served what it missed, and admitted without a seam."""
+
+from dataclasses import dataclass
+
+from saas.adapters.websocket.frames import ConnectedPayload, ResyncPayload, activity_frame, control_frame
+from saas.adapters.websocket.registry import Registry
+from saas.adapters.websocket.rooms import PAGE, Room
+from saas.adapters.websocket.sockets import LiveSocket
+from saas.application.live import Follower
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a client left off: the last seq it saw, and the epoch in which it saw it (None: it did not say)."""
+
+    after: int
+    epoch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Takes a socket from its first frame to the live end of its organisation's log."""
+
+    registry: Registry
+    follower: Follower
+
+    async def expect(self, socket: LiveSocket) -> Room:
+        """Make the socket known before its actor is proven, so that no ending is missed.
+
+        What has happened until now, the proof will see; whatever comes later, the room will tell the socket.
+        Raises `FullError` when it was not made known, and `Unavailable`.
+        """
+        room = self.registry.add(socket)
+        try:
+            await room.open()
+            await room.catch_up()
+        except BaseException:
+            self.registry.remove(socket)
+            raise
+        socket.proven_from = room.position
+        return room
+
+    async def admit(self, socket: LiveSocket, room: Room, cursor: Cursor | None) -> None:
+        """Say CONNECTED, replay what the cursor asks for, and follow the room. Raises `Unavailable`."""
+        connected = ConnectedPayload("Connected to real-time channel", room.position, room.epoch, socket.expires_at)
+        socket.write(control_frame(connected))
+        if cursor is not None:
+            await self._replay(socket, room, cursor)
+        room.admit(socket)
+
+    async def _replay(self, socket: LiveSocket, room: Room, cursor: Cursor) -> None:
+        """Serve everything after the cursor up to the room's position, or one RESYNC. Never ends in between."""
+        if cursor.epoch is not None and cursor.epoch != room.epoch:
+            _resync(socket, "another_epoch", room)
+            return
+        if cursor.after > room.position:
+            _resync(socket, "ahead_of_the_log", room)
+            return
+        served, log = cursor.after, self.follower.log(socket.organisation_id)
+        while not socket.is_over:
+            if (recent := room.recent_after(served)) is not None:
+                socket.write(recent)
+                return
+            page = await log.activities_after(served, min(PAGE, room.position - served))
+            if not page or page[0].seq != served + 1:
+                _resync(socket, "no_longer_kept", room)
+                return
+            for activity in page:
+                socket.write(activity_frame(activity))
+                await socket.line.drained()
+            served = page[-1].seq
+
+
+def _resync(socket: LiveSocket, reason: str, room: Room) -> None:
+    advice = "What came before cannot be replayed. Reload what you show from /api/activities; seq goes on from here."
+    socket.write(control_frame(ResyncPayload(advice, reason, room.position, room.epoch)))

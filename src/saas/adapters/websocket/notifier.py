@@ -1,0 +1,142 @@
+"""The live channel as a Notifier: it delivers to the rooms of this process and hints the others.
+
+Nothing here is the truth. A lost hint, a dropped connection or a process that died costs time, at most about
+`POLL_SECONDS`, and never an event: rooms are compared with the log again and again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import groupby
+
+from saas.adapters.websocket.frames import Close
+from saas.adapters.websocket.registry import Registry
+from saas.application.live import Follower, Hint, Signals
+from saas.application.ports import Clock
+from saas.application.views import ActivityView
+from saas.domain.errors import Unavailable
+from saas.domain.events import Activity
+from saas.domain.values import SessionId
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 2.0
+SWEEP_SECONDS = 1.0
+COALESCE_SECONDS = 0.005
+RESTART_SECONDS = 1.0
+
+
+class LiveNotifier:
+    """Shows what happened to the sockets of this process, and lets the other processes know."""
+
+    def __init__(self, registry: Registry, follower: Follower, signals: Signals, clock: Clock) -> None:
+        self._registry = registry
+        self._follower = follower
+        self._signals = signals
+        self._clock = clock
+        self._unsent = Hint()
+        self._news = asyncio.Event()
+
+    async def publish(self, activities: Sequence[Activity]) -> None:
+        """Deliver committed activities here at once, and hint the other processes a few milliseconds later."""
+        for organisation_id, group in groupby(activities, key=lambda each: each.organisation_id):
+            views = [ActivityView.of(activity) for activity in group]
+            if room := self._registry.rooms.get(organisation_id):
+                room.publish(views)
+            self._tell(Hint({organisation_id: views[-1].seq}))
+
+    async def end_sessions(self, sessions: Sequence[SessionId]) -> None:
+        """Close what is open in the name of ended sessions, here at once."""
+        self._close_sessions(sessions)
+        self._tell(Hint(ended=frozenset(sessions)))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Follow hints, poll and sweep while in the block; leaving it closes every socket with 1012."""
+        loops: list[Callable[[], Awaitable[None]]] = [
+            lambda: _unbroken(self._send_hints),
+            lambda: _unbroken(lambda: self._signals.run(self._on_hint)),
+            lambda: _every(POLL_SECONDS, self._poll),
+            lambda: _every(SWEEP_SECONDS, self._sweep),
+        ]
+        tasks = [asyncio.ensure_future(loop()) for loop in loops]
+        try:
+            yield
+        finally:
+            self.close_all()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close_all(self) -> None:
+        """The process is going away; whoever listens reconnects to another."""
+        for socket in self._registry:
+            socket.close(Close.RESTARTING, "Restarting; reconnect with after=<seq>, after a random pause")
+
+    def _tell(self, hint: Hint) -> None:
+        self._unsent = self._unsent.merged(hint)
+        self._news.set()
+
+    async def _send_hints(self) -> None:
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(COALESCE_SECONDS)
+            self._news.clear()
+            hint, self._unsent = self._unsent, Hint()
+            with suppress(Unavailable):  # their polls will find out
+                await self._signals.send(hint)
+
+    def _on_hint(self, hint: Hint) -> None:
+        for organisation_id, seq in hint.positions.items():
+            if room := self._registry.rooms.get(organisation_id):
+                room.hint(seq)
+        self._close_sessions(hint.ended)
+
+    def _close_sessions(self, sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
+        for socket in self._registry.of_sessions(sessions):
+            socket.close(Close.SESSION_ENDED, "The session has ended; log in again")
+
+    async def _poll(self) -> None:
+        """Look for what no hint has told. A removal ends sessions too: the rooms get to say so first, with 4403."""
+        if not self._registry.rooms:
+            return
+        epoch = await self._follower.epoch()
+        for room in list(self._registry.rooms.values()):
+            if room.epoch not in ("", epoch):
+                self._registry.give_up(room)
+        ended = await self._follower.ended(self._registry.sessions)
+        self._on_hint(Hint(await self._follower.positions(list(self._registry.rooms))))
+        for organisation_id in {socket.organisation_id for socket in self._registry.of_sessions(ended)}:
+            if here := self._registry.rooms.get(organisation_id):
+                await here.catch_up()
+        self._close_sessions(ended)
+
+    async def _sweep(self) -> None:
+        now, ticks = self._clock(), asyncio.get_running_loop().time()
+        for room in list(self._registry.rooms.values()):
+            for socket in (*room.sockets, *room.joining):
+                if socket.expires_at <= now:
+                    socket.close(Close.SESSION_ENDED, "The access token has expired; refresh it and reconnect")
+                socket.check_progress(ticks, room.delivered if socket in room.sockets else 0)
+
+
+async def _unbroken(act: Callable[[], Awaitable[None]]) -> None:
+    """Do what should never end, and do it again should it fail in a way that nobody thought of."""
+    while True:
+        try:
+            await act()
+        except Exception:
+            logger.exception("The live channel's signals failed; going on")
+        await asyncio.sleep(RESTART_SECONDS)
+
+
+async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await act()
+        except Unavailable:
+            logger.warning("The live channel could not reach the database; trying again in %s s", seconds)
+        except Exception:
+            logger.exception("The live channel's upkeep failed; going on")

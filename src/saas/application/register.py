@@ -1,0 +1,77 @@
+"""Register: a person and an organisation of their own."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from saas.application.ports import Begin, Clock, NewId, Notifier, Passwords, Tokens
+from saas.application.signed_in import SignedIn
+from saas.application.views import Affiliation
+from saas.domain.events import OrganisationFounded
+from saas.domain.members import Membership, User
+from saas.domain.organisations import Organisation
+from saas.domain.plans import Plan
+from saas.domain.sessions import Session
+from saas.domain.values import (
+    OrganisationId,
+    Role,
+    SessionId,
+    UserId,
+    email_address,
+    person_or_organisation_name,
+    require_password,
+    slugs,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterCommand:
+    """What somebody tells us to get started."""
+
+    name: str
+    email: str
+    password: str
+    organisation_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterOrganisation:
+    """Open an account with its first organisation, on the FREE plan, and sign its admin in."""
+
+    begin: Begin
+    passwords: Passwords
+    tokens: Tokens
+    notifier: Notifier
+    clock: Clock
+    new_id: NewId
+    idle: timedelta
+
+    async def __call__(self, command: RegisterCommand) -> SignedIn:
+        """Raises `InvalidValue` or `EmailInUse`."""
+        email = email_address(command.email)
+        name = person_or_organisation_name(command.name, "name")
+        organisation_name = person_or_organisation_name(command.organisation_name, "organisationName")
+        require_password(command.password)
+        password_hash = await self.passwords.hash(command.password)
+
+        now = self.clock()
+        user = User(id=UserId(self.new_id()), email=email, name=name, password_hash=password_hash, created_at=now)
+        organisation = Organisation(
+            id=OrganisationId(self.new_id()),
+            name=organisation_name,
+            slug="",
+            plan=Plan.FREE,
+            members=1,
+            reserved=0,
+            created_at=now,
+        )
+        session = Session.start(SessionId(self.new_id()), user.id, organisation.id, idle=self.idle, at=now)
+        async with self.begin() as work:
+            await work.users.add(user)
+            tenant = await work.found(organisation, slugs(organisation_name, organisation.id))
+            await tenant.members.add(Membership(person=user.person, role=Role.ADMIN, joined_at=now))
+            activities = await tenant.record(OrganisationFounded(actor=user.person, name=organisation_name, at=now))
+            await work.sessions.add(session)
+        await self.notifier.publish(activities)
+        founded = tenant.organisation
+        affiliation = Affiliation(founded.id, founded.name, founded.slug, Role.ADMIN, founded.plan)
+        return SignedIn.of(user, session, affiliation, [affiliation], self.tokens)

@@ -1,0 +1,120 @@
+"""What can happen in an organisation. Event is closed: a new one does not type-check until everything shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from saas.domain.plans import Plan
+from saas.domain.values import ActivityId, Email, InviteId, OrganisationId, Person, Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganisationFounded:
+    """Somebody registered and got an organisation of their own."""
+
+    actor: Person
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserJoined:
+    """A person became a member."""
+
+    actor: Person
+    role: Role
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRemoved:
+    """An admin removed a member."""
+
+    actor: Person
+    target: Person
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanUpgraded:
+    """The organisation moved to a larger plan."""
+
+    actor: Person
+    before: Plan
+    after: Plan
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanDowngraded:
+    """The organisation moved to a smaller plan."""
+
+    actor: Person
+    before: Plan
+    after: Plan
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageBroadcast:
+    """An admin said something to everyone."""
+
+    actor: Person
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteSent:
+    """A seat was promised to an address."""
+
+    actor: Person
+    invite_id: InviteId
+    email: Email
+    role: Role
+    expires_at: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteAccepted:
+    """The invited person used their invite; `UserJoined` follows."""
+
+    actor: Person
+    invite_id: InviteId
+    email: Email
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteLapsed:
+    """An invite went unused; nobody did it, time did."""
+
+    invite_id: InviteId
+    email: Email
+    at: datetime
+
+
+Event = (
+    OrganisationFounded
+    | UserJoined
+    | UserRemoved
+    | PlanUpgraded
+    | PlanDowngraded
+    | MessageBroadcast
+    | InviteSent
+    | InviteAccepted
+    | InviteLapsed
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """An event with its place in the organisation's log.
+
+    `seq` counts 1, 2, 3, ... within the organisation, without gaps, in the order of commits.
+    """
+
+    id: ActivityId
+    organisation_id: OrganisationId
+    seq: int
+    event: Event

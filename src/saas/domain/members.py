@@ -1,0 +1,41 @@
+"""People and what they are in an organisation: a User is somebody, a Membership is their place somewhere."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from saas.domain.errors import CannotRemoveAdmin, CannotRemoveYourself
+from saas.domain.events import UserRemoved
+from saas.domain.values import Email, Person, Role, UserId
+
+
+@dataclass(slots=True, kw_only=True)
+class User:
+    """A person with an account; they may belong to several organisations."""
+
+    id: UserId
+    email: Email
+    name: str
+    password_hash: str
+    created_at: datetime
+
+    @property
+    def person(self) -> Person:
+        """How events name this user."""
+        return Person(self.id, self.name, self.email)
+
+
+@dataclass(slots=True, kw_only=True)
+class Membership:
+    """A person's place in the organisation it was loaded from."""
+
+    person: Person
+    role: Role
+    joined_at: datetime
+
+    def remove(self, *, by: Person, at: datetime) -> UserRemoved:
+        """Leave the organisation by an admin's hand. Raises `CannotRemoveYourself` or `CannotRemoveAdmin`."""
+        if by.id == self.person.id:
+            raise CannotRemoveYourself
+        if self.role is Role.ADMIN:
+            raise CannotRemoveAdmin
+        return UserRemoved(actor=by, target=self.person, at=at)

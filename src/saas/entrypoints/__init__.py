@@ -1,0 +1,1 @@
+"""How the service is reached: settings, the command line, HTTP and WebSocket, and the root that wires it all."""

@@ -1,0 +1,43 @@
+"""/api/activities: the feed."""
+
+import re
+
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from saas.application.actor import Actor
+from saas.application.views import ActivityView
+from saas.entrypoints.composition import UseCases
+from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.errors import problems
+from saas.entrypoints.http.messages import Page
+from saas.entrypoints.http.paging import Cursor, Limit, page_of, request_for
+
+
+class ActivityController(Controller):
+    """Everything that has happened in the organisation."""
+
+    path = "/api/activities"
+    tags = ("Activity",)
+    guards = (require_actor,)
+    security = ({"bearer": []},)
+
+    @get(summary="Get the activity feed", responses=problems(400, 401, 422))
+    async def list_activities(
+        self,
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Page[ActivityView]:
+        """Newest first. `seq` is the same number that the live channel's frames carry."""
+        request = request_for(limit, cursor, _seq)
+        return page_of(await use.list_activities(actor, request), limit, "Activities", lambda each: str(each.seq))
+
+
+def _seq(key: str) -> int:
+    """Raises `ValueError` for anything but the seq of an entry, which 18 digits hold and a bigint too."""
+    if not re.fullmatch(r"[0-9]{1,18}", key):
+        raise ValueError(key)
+    return int(key)

@@ -1,0 +1,118 @@
+"""The live channel described in AsyncAPI 3, generated from the types that are sent, and a page to read it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from litestar import Router, get
+
+from saas.adapters.websocket.frames import ControlPayload
+from saas.application.payloads import AnyPayload
+from saas.entrypoints.http.live import AuthPayload
+
+DESCRIPTION = """
+Connect with an access token: `?token=`, an `Authorization` header, or a first message `AUTH` within 5 seconds.
+The first frame is `CONNECTED`; then every activity of the organisation follows, in the order of `seq`.
+
+**To lose nothing**, remember the `seq` of the last frame (and the `epoch` of `CONNECTED`), and reconnect with
+`?after=<seq>&epoch=<epoch>`: what was missed comes first, each activity exactly once. A `RESYNC` says that it cannot.
+
+| close code | meaning | what to do |
+|---|---|---|
+| 4401 | token expired or session ended | refresh, then reconnect |
+| 4403 | no longer a member | stop |
+| 4408 | too slow to keep up | reconnect with `after` |
+| 1008, 1009 | flooding, a frame over 64 KiB | stop |
+| 1012, 1013 | restarting, full | reconnect later, with jitter |
+"""
+
+PLACE = {
+    "id": {"type": "string", "format": "uuid"},
+    "seq": {"type": "integer", "description": "1, 2, 3, ... in the organisation, without gaps; the feed's own."},
+    "occurredAt": {"type": "string", "format": "date-time"},
+}
+"""What every activity carries besides its payload."""
+
+# By hand, since the viewer that `litestar-offline-docs` carries knows AsyncAPI 2 only.
+PAGE = Path(__file__).with_name("live.html").read_text()
+
+
+def asyncapi_router(version: str) -> Router:
+    """The document at /docs/asyncapi.json and the page at /docs/live."""
+    document = _document(version)
+
+    @get("/docs/asyncapi.json", include_in_schema=False, sync_to_thread=False)
+    def describe() -> dict[str, Any]:
+        return document
+
+    @get("/docs/live", include_in_schema=False, media_type="text/html", sync_to_thread=False)
+    def show() -> str:
+        return PAGE
+
+    return Router("/", route_handlers=[describe, show])
+
+
+class PingPayload(msgspec.Struct, frozen=True):
+    """Asks for a PONG; the payload may be left out."""
+
+
+def _document(version: str) -> dict[str, Any]:
+    activities, control = get_args(AnyPayload), get_args(ControlPayload)
+    _, schemas = msgspec.json.schema_components(
+        [*activities, *control, AuthPayload, PingPayload], ref_template="#/components/schemas/{name}"
+    )
+    messages = {
+        **{each.type: _message(each.type, each, **PLACE) for each in activities},
+        **{each.type: _message(each.type, each) for each in control},
+        "AUTH": _message("AUTH", AuthPayload),
+        "PING": _message("PING", PingPayload),
+    }
+    sent_by_clients = ("AUTH", "PING")
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "SaaS live channel", "version": version, "description": DESCRIPTION},
+        "defaultContentType": "application/json",
+        "channels": {
+            "live": {
+                "address": "/ws",
+                "title": "An organisation, live",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+                "bindings": {
+                    "ws": {
+                        "query": {
+                            "type": "object",
+                            "properties": {
+                                "token": {"type": "string", "description": "An access token."},
+                                "after": {"type": "integer", "description": "The last seq that was seen."},
+                                "epoch": {"type": "string", "description": "The epoch it was seen in."},
+                            },
+                        }
+                    }
+                },
+            }
+        },
+        "operations": {
+            "listen": _operation("send", [name for name in messages if name not in sent_by_clients]),
+            "say": _operation("receive", sent_by_clients),
+        },
+        "components": {"messages": messages, "schemas": schemas},
+    }
+
+
+def _operation(action: str, names: Iterable[str]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": "#/channels/live"},
+        "messages": [{"$ref": f"#/channels/live/messages/{name}"} for name in names],
+    }
+
+
+def _message(name: str, payload: type[msgspec.Struct], **place: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON schema
+    properties = {"type": {"const": name}, "payload": {"$ref": f"#/components/schemas/{payload.__name__}"}, **place}
+    return {
+        "name": name,
+        "title": name,
+        "summary": payload.__doc__,
+        "payload": {"type": "object", "properties": properties, "required": list(properties)},
+    }

@@ -1,0 +1,31 @@
+"""The bearer's proof: an access token (RFC 6750) becomes an Actor before anything else of the request is read."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from saas.application.actor import Actor
+from saas.application.authenticate import Authenticate
+from saas.domain.errors import NotAuthenticated
+
+
+def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """The token in the Authorization header, if there is one."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard: whoever passes is proven. Raises `NotAuthenticated` or `SessionEnded`."""
+    token = bearer_token(connection)
+    if not token:
+        raise NotAuthenticated("Send an access token: Authorization: Bearer <accessToken>.")
+    authenticate: Authenticate = connection.app.state.use_cases.authenticate
+    connection.scope["user"] = await authenticate(token)
+
+
+def provide_actor(request: Request[Actor, Any, Any]) -> Actor:
+    """The actor that `require_actor` has proven."""
+    return request.user

@@ -1,0 +1,113 @@
+"""/docs: Swagger UI from files of ours, so that it works with no internet, and the OpenAPI document it shows."""
+
+import re
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Router
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.static_files import create_static_files_router
+from litestar_offline_docs import core as offline_docs
+
+ASSETS = "/docs-assets"
+
+DESCRIPTION = """
+Organisations, invites, plans with seats, an activity feed, and a [live channel](/docs/live) at `/ws` that shows it
+as it happens.
+
+**To try it here**: send *Register*, copy `accessToken` from the reply, press **Authorize** and paste it.
+
+Every reply carries `X-Request-ID`. Refusals are problem details (RFC 9457) whose `code` is stable:
+{codes}.
+"""
+
+_ENVELOPE = re.compile(r"(Success|Page)_(?:\w+\.)*(\w+)_")
+
+
+def openapi_config(version: str, codes: list[str]) -> OpenAPIConfig:
+    """The description of the API, generated from the controllers."""
+    return OpenAPIConfig(
+        title="SaaS API",
+        version=version,
+        description=DESCRIPTION.format(codes=", ".join(f"`{code}`" for code in codes)),
+        openapi_router=Router("/docs", route_handlers=[], include_in_schema=False, before_request=_refuse_unknown),
+        use_handler_docstrings=True,
+        operation_id_creator=lambda handler, _method, _path: _camel(handler.fn.__name__),
+        tags=[Tag(name) for name in ("Auth", "Organisations", "Users", "Activity", "Health")],
+        components=Components(
+            security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")}
+        ),
+        render_plugins=[
+            _Swagger(
+                path="/",
+                js_url=f"{ASSETS}/swagger-ui-bundle.js",
+                css_url=f"{ASSETS}/swagger-ui.css",
+                standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+                favicon="<link rel='icon' href='data:,'>",
+            ),
+            _Json(path=["/openapi.json", "/spec"]),
+        ],
+    )
+
+
+def assets_router() -> Router:
+    """The files of Swagger UI, out of the package that carries them."""
+    directory = offline_docs.generate_static_files_config().directories[0]
+    return create_static_files_router(path=ASSETS, directories=[directory], include_in_schema=False)
+
+
+class _Swagger(SwaggerRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, _edited(openapi_schema))
+
+
+class _Json(JsonRenderPlugin):
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        return super().render(request, _edited(openapi_schema))
+
+
+def _edited(generated: dict[str, Any]) -> dict[str, Any]:
+    """The generated document with what Litestar cannot say: readable names, and which bodies may be left out."""
+    text = msgspec.json.encode(generated).decode()
+    for name in generated["components"]["schemas"]:
+        text = text.replace(f'schemas/{name}"', f'schemas/{_public(name)}"')
+    document: dict[str, Any] = msgspec.json.decode(text)
+    schemas = {_public(name): schema for name, schema in document["components"]["schemas"].items()}
+    document["components"]["schemas"] = schemas
+    for name, schema in schemas.items():
+        schema["title"] = name
+        if "enum" in schema:  # a default or an example of one field has become the enumeration's
+            schema.pop("default", None)
+            schema.pop("examples", None)
+        if "success" in schema.get("properties", ()):
+            schema["required"] = sorted({*schema["required"], "success", "data"})  # the defaults are sent too
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                response["description"] = HTTPStatus(int(status)).phrase
+            if body := operation.get("requestBody"):
+                body["required"] = "oneOf" not in body["content"]["application/json"]["schema"]
+    return document
+
+
+def _public(name: str) -> str:
+    """`Success_saas.application.views.MemberView_` is MemberReply outside, `MemberView` is Member."""
+    if envelope := _ENVELOPE.fullmatch(name):
+        kind, content = envelope.groups()
+        return content.replace("NoneType", "Empty").removesuffix("View") + {"Success": "Reply"}.get(kind, kind)
+    return name.removesuffix("View")
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
+
+
+def _refuse_unknown(request: Request[Any, Any, Any]) -> None:
+    """Leave what is no page of ours to our own 404; Litestar has a catch-all here that answers in HTML."""
+    if request.path_params:
+        raise NotFoundException

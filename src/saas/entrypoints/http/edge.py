@@ -1,0 +1,111 @@
+"""Before routing: who asks, under which request id, and whether they ask too often. After it: the access log."""
+
+import logging
+import re
+import time
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils import normalize_path
+
+from saas.entrypoints.http.errors import HTTP_CODES, reject
+from saas.entrypoints.http.limits import RateLimiter, client_address
+from saas.entrypoints.settings import RateLimit, Settings
+
+access_log = logging.getLogger("saas.access")
+
+_SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+class Edge:
+    """The outermost ASGI application; replies to everything, also to what has no route, pass through it."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._trusted = settings.trusted_proxies
+        self._everywhere = _limiter("default", settings.global_limit)
+        self._auth = _limiter("auth", settings.auth_limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types only the other two
+            await self._app(scope, receive, send)
+            return
+        headers = scope["headers"]
+        request_id = _header(headers, b"x-request-id")
+        if request_id is None or not _SANE_REQUEST_ID.fullmatch(request_id):
+            request_id = uuid4().hex.encode()
+        state = scope["state"]
+        state["request_id"] = request_id.decode()
+        if scope["type"] == ScopeType.WEBSOCKET:
+            state["query"] = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            scope["query_string"] = b""  # it holds a token, and servers log what they find here
+
+        started = time.monotonic()
+        extra = [(b"x-request-id", request_id)]
+        status = 0
+
+        async def send_with_headers(message: Any) -> None:  # noqa: ANN401  # any ASGI message
+            nonlocal status
+            if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+                status = message.get("status", 101)
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        allowed, wait = self._count(scope, extra, started)
+        if not allowed:
+            detail = f"Too many requests. Try again in {wait} s."
+            await reject(
+                scope,
+                send_with_headers,
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too_many_requests",
+                detail,
+                headers={"Retry-After": str(wait)},
+            )
+        elif scope["type"] == ScopeType.WEBSOCKET and normalize_path(scope["path"]) != "/ws":
+            # Litestar would close the unopened socket, which servers answer with an empty 403.
+            await reject(scope, send_with_headers, HTTPStatus.NOT_FOUND, *HTTP_CODES[HTTPStatus.NOT_FOUND])
+        else:
+            await self._app(scope, receive, send_with_headers)
+        access_log.info(
+            "%s %s %s %.1fms %s",
+            scope.get("method", "WEBSOCKET"),
+            scope["path"],
+            status,
+            (time.monotonic() - started) * 1000,
+            state["request_id"],
+        )
+
+    def _count(self, scope: Scope, extra: list[tuple[bytes, bytes]], now: float) -> tuple[bool, int]:
+        """Count the request against its limits; adds their headers, says whether it may pass and how long to wait."""
+        path = normalize_path(scope["path"])  # as routing does: "//api//auth/login" is no way around a limit
+        if path in ("/health", "/health/ready"):
+            return True, 0
+        limiters = [self._everywhere]
+        if path.startswith("/api/auth/"):
+            limiters.append(self._auth)
+        counted = [limiter for limiter in limiters if limiter is not None]
+        if not counted:
+            return True, 0
+        peer = scope["client"][0] if scope["client"] else ""
+        forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        client = client_address(peer, forwarded, self._trusted)
+        verdicts = [(limiter, limiter.hit(client, now)) for limiter in counted]
+        extra.append((b"ratelimit-policy", ", ".join(limiter.policy for limiter in counted).encode()))
+        extra.append((b"ratelimit", ", ".join(limiter.header(verdict) for limiter, verdict in verdicts).encode()))
+        wait = max((verdict.reset_seconds for _, verdict in verdicts if not verdict.allowed), default=0)
+        return wait == 0, wait
+
+
+def _limiter(name: str, limit: RateLimit | None) -> RateLimiter | None:
+    return RateLimiter(name, limit.requests, limit.seconds) if limit else None
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
+    return next((value for each, value in headers if each == name), None)

@@ -1,0 +1,25 @@
+"""Whether the process lives, and whether it can serve."""
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from saas.domain.errors import Unavailable
+from saas.entrypoints.composition import Service
+from saas.entrypoints.http.errors import problems
+from saas.entrypoints.http.messages import HealthView
+
+
+@get("/health", summary="Alive", tags=["Health"], responses=problems())
+async def health() -> HealthView:
+    """The process answers; no database is involved, so that its outage does not get us restarted."""
+    return HealthView("ok")
+
+
+@get("/health/ready", summary="Ready", tags=["Health"], responses=problems())
+async def ready(service: NamedDependency[SkipValidation[Service]]) -> HealthView:
+    """Requests can be served; 503 while the database is away or the process is shutting down."""
+    if service.draining:
+        raise Unavailable
+    await service.reads.ping()
+    return HealthView("ok")

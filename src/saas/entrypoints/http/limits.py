@@ -1,0 +1,91 @@
+"""Rate limits for each client address: fixed windows, counted in this process.
+
+By hand, because the storages of rate limiting libraries look through all clients to forget one; here all windows
+are equally long, so that the oldest is always first.
+"""
+
+import ipaddress
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAX_CLIENTS = 100_000
+IPV6_SUBSCRIBER_BITS = 64
+
+
+class Verdict(NamedTuple):
+    """Whether a request is within its limit, and what is left of it."""
+
+    allowed: bool
+    remaining: int
+    reset_seconds: int
+
+
+@dataclass(slots=True)
+class _Window:
+    ends_at: float
+    used: int
+
+
+class RateLimiter:
+    """Counts requests; at most `MAX_CLIENTS` are remembered, beyond that the oldest window is forgotten."""
+
+    def __init__(self, name: str, requests: int, seconds: int) -> None:
+        self.policy = f'"{name}";q={requests};w={seconds}'
+        self._name = name
+        self._requests = requests
+        self._seconds = seconds
+        self._windows: OrderedDict[str, _Window] = OrderedDict()
+
+    def hit(self, client: str, now: float) -> Verdict:
+        """Count one request of this client at `now`, in seconds of a clock that never goes back."""
+        while self._windows and next(iter(self._windows.values())).ends_at <= now:
+            self._windows.popitem(last=False)
+        window = self._windows.get(client)
+        if window is None:
+            if len(self._windows) >= MAX_CLIENTS:
+                self._windows.popitem(last=False)
+            window = self._windows[client] = _Window(now + self._seconds, 0)
+        window.used += 1
+        remaining = self._requests - window.used
+        return Verdict(remaining >= 0, max(remaining, 0), min(math.ceil(window.ends_at - now), self._seconds))
+
+    def header(self, verdict: Verdict) -> str:
+        """The RateLimit header of draft-ietf-httpapi-ratelimit-headers."""
+        return f'"{self._name}";r={verdict.remaining};t={verdict.reset_seconds}'
+
+
+def client_address(peer: str, forwarded_for: Iterable[str], trusted: tuple[IPNetwork, ...]) -> str:
+    """The address to count by: the peer's, unless it is a trusted proxy; then the last one that is not.
+
+    X-Forwarded-For is read from its end, where our own proxies write; what a client puts in front is never
+    reached. An IPv6 subscriber has a whole /64 of addresses, which counts as one.
+    """
+    address = peer
+    hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
+    while hops and _is_trusted(address, trusted):
+        address = hops.pop()
+    parsed = _parsed(address)
+    if parsed is None:
+        return peer
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed), IPV6_SUBSCRIBER_BITS), strict=False))
+    return str(parsed)
+
+
+def _is_trusted(address: str, trusted: tuple[IPNetwork, ...]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in trusted)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """None if it is no address; what a socket for both families shows as `::ffff:192.0.2.1` is IPv4."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, ipaddress.IPv6Address) else parsed

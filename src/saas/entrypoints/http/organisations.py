@@ -1,0 +1,52 @@
+"""/api/organisations: the actor's organisation, its plan, and a word to everyone in it."""
+
+from litestar import Controller, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import SkipValidation
+
+from saas.application.actor import Actor
+from saas.application.views import ActivityView, OrganisationView
+from saas.entrypoints.composition import UseCases
+from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.errors import problems
+from saas.entrypoints.http.messages import BroadcastRequest, ChangePlanRequest, Success
+
+
+class OrganisationController(Controller):
+    """The organisation that the access token speaks for."""
+
+    path = "/api/organisations"
+    tags = ("Organisations",)
+    guards = (require_actor,)
+    security = ({"bearer": []},)
+
+    @get(summary="Get organisation details", responses=problems(401))
+    async def get_organisation(
+        self, actor: NamedDependency[SkipValidation[Actor]], use: NamedDependency[SkipValidation[UseCases]]
+    ) -> Success[OrganisationView]:
+        """Name, plan, and how many of its seats are members'; `memberLimit` null is unlimited."""
+        return Success(message="Organisation", data=await use.get_organisation(actor))
+
+    @patch(
+        "/subscription",
+        summary="Change the subscription plan",
+        responses=problems(400, 401, 403, 409, 413, 415, 422),
+    )
+    async def change_plan(
+        self,
+        data: ChangePlanRequest,
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+    ) -> Success[OrganisationView]:
+        """Move to another plan, as an admin; a smaller one must hold the seats in use."""
+        return Success(message="Plan changed", data=await use.upgrade_plan(actor, data.plan))
+
+    @post("/broadcast", summary="Broadcast a message", responses=problems(400, 401, 403, 413, 415, 422))
+    async def broadcast(
+        self,
+        data: BroadcastRequest,
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+    ) -> Success[ActivityView]:
+        """Say something to everyone, as an admin: it enters the feed and arrives on every open socket."""
+        return Success(message="Message broadcast", data=ActivityView.of(await use.broadcast(actor, data.message)))

@@ -1,0 +1,103 @@
+"""/api/users: the members of an organisation, inviting them, and their leaving."""
+
+from typing import Annotated
+from uuid import UUID
+
+from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import Parameter, SkipValidation
+from litestar.status_codes import HTTP_200_OK
+
+from saas.application.accept_invite import AcceptInviteCommand
+from saas.application.actor import Actor
+from saas.application.views import MemberView
+from saas.domain.errors import NotFound
+from saas.domain.values import UserId
+from saas.entrypoints.composition import UseCases
+from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.errors import problems
+from saas.entrypoints.http.messages import (
+    AcceptedView,
+    AcceptInviteRequest,
+    InviteRequest,
+    InviteView,
+    Page,
+    RemovedView,
+    Success,
+)
+from saas.entrypoints.http.paging import Cursor, Limit, page_of, request_for
+
+
+class UserController(Controller):
+    """Members; all but accepting is for admins."""
+
+    path = "/api/users"
+    tags = ("Users",)
+
+    @get(
+        summary="List the members",
+        guards=[require_actor],
+        security=[{"bearer": []}],
+        responses=problems(400, 401, 403, 422),
+    )
+    async def list_users(
+        self,
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Page[MemberView]:
+        """The members by the age of their account, the oldest first."""
+        request = request_for(limit, cursor, lambda key: UserId(UUID(key)))
+        return page_of(await use.list_users(actor, request), limit, "Users", lambda user: str(user.id))
+
+    @post(
+        "/invite",
+        summary="Invite somebody",
+        guards=[require_actor],
+        security=[{"bearer": []}],
+        responses=problems(400, 401, 403, 409, 413, 415, 422),
+    )
+    async def invite(
+        self,
+        data: InviteRequest,
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+    ) -> Success[InviteView]:
+        """Promise a seat to an address for 24 hours. There is no e-mail service: pass the token on yourself."""
+        invite, token = await use.invite_user(actor, data.command())
+        view = InviteView(invite.id, invite.email, invite.role, token, invite.expires_at)
+        return Success(message="Invited", data=view)
+
+    @post("/accept-invite", summary="Accept an invite", responses=problems(400, 403, 404, 409, 410, 413, 415, 422))
+    async def accept_invite(
+        self, data: AcceptInviteRequest, use: NamedDependency[SkipValidation[UseCases]]
+    ) -> Success[AcceptedView]:
+        """Become a member, with a new account or with the password of the account the address already has."""
+        command = AcceptInviteCommand(token=data.token, name=data.name, password=data.password)
+        member = await use.accept_invite(command)
+        view = AcceptedView(member.id, member.name, member.email, member.role, member.organisation_id)
+        return Success(message="Invite accepted", data=view)
+
+    @delete(
+        "/{id:str}",
+        summary="Remove a member",
+        status_code=HTTP_200_OK,
+        guards=[require_actor],
+        security=[{"bearer": []}],
+        responses=problems(400, 401, 403, 404),
+    )
+    async def remove(
+        self,
+        id: Annotated[str, Parameter(description="The member's id.")],  # noqa: A002  # the public name
+        actor: NamedDependency[SkipValidation[Actor]],
+        use: NamedDependency[SkipValidation[UseCases]],
+    ) -> Success[RemovedView]:
+        """Free the member's seat; their requests and sockets end at once, their name stays in the feed."""
+        try:
+            member_id = UserId(UUID(id))
+        except ValueError:
+            actor.require_admin()
+            raise NotFound("user") from None
+        await use.remove_user(actor, member_id)
+        return Success(message="User removed", data=RemovedView(removed=True))

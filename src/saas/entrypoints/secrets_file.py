@@ -1,0 +1,62 @@
+"""Secrets for development, made once and kept in the data directory, so that nothing has to be configured."""
+
+import json
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class SecretsFileError(Exception):
+    """The file can be neither read nor made; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedSecrets:
+    """Signing secrets that nobody had to think of."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)
+
+
+def generated_secrets(data_dir: Path) -> GeneratedSecrets:
+    """The secrets in `<data_dir>/secrets.json`, the same for every process from the first call on.
+
+    The file is readable by its owner only and never seen half written. Raises `SecretsFileError`.
+    """
+    path = data_dir / "secrets.json"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _create(path)
+        content = json.loads(path.read_bytes())
+        return GeneratedSecrets(access=_secret(content["access"]), refresh=_secret(content["refresh"]))
+    except OSError as error:
+        raise SecretsFileError(
+            f"{path} cannot be used: {error.strerror}. Set the variable, or SAAS_DATA_DIR to a directory of your own."
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise SecretsFileError(f"{path} is damaged. Delete it to sign everybody out and start afresh.") from error
+
+
+def _create(path: Path) -> None:
+    """Linking fails where the name is taken, so of two processes one wins and both read the winner's file."""
+    content = json.dumps({"access": secrets.token_urlsafe(48), "refresh": secrets.token_urlsafe(48)})
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="secrets-", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(content + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        Path(temporary).unlink()
+
+
+def _secret(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError
+    return value
