@@ -1,0 +1,77 @@
+"""One PostgreSQL and one server for all integration tests; each test makes organisations of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from saas.adapters.embedded_postgres import embedded_postgres
+from saas.adapters.postgres.migrations import migrate
+from tests.integration.servers import SECRETS, ServerProcess, serving
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server; the URL names its superuser."""
+    with embedded_postgres(tmp_path_factory.mktemp("cluster")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(cluster: str) -> str:
+    """The database that all tests share."""
+    migrate(cluster)
+    return cluster
+
+
+@pytest.fixture
+def empty_database(cluster: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A database nothing has been done to, for this test alone."""
+    name = f"empty_{abs(hash(request.node.nodeid))}"
+    asyncio.run(_execute(cluster, f"create database {name}"))
+    yield cluster.replace("/saas", f"/{name}")
+    asyncio.run(_execute(cluster, f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="session")
+def environ(database_url: str) -> dict[str, str]:
+    """What a server for tests is told: the shared database, and no limits."""
+    return {"DATABASE_URL": database_url, "RATE_LIMIT_GLOBAL": "off", "RATE_LIMIT_AUTH": "off", **SECRETS}
+
+
+@pytest.fixture(scope="session")
+def server(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """The server that most tests talk to."""
+    with serving(tmp_path_factory.mktemp("server"), environ) as process:
+        yield process
+
+
+@pytest.fixture
+async def http(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the shared server."""
+    limits = httpx.Limits(max_connections=200)
+    async with httpx.AsyncClient(base_url=server.url, timeout=30, limits=limits) as client:
+        yield client
+
+
+@pytest.fixture
+async def superuser(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A look past row-level security, and a hand to change what no client could."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(statement)
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The top of the checkout."""
+    return Path(__file__).parents[2]
