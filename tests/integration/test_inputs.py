@@ -675,15 +675,15 @@ async def test_a_token_in_the_address_does_not_count_but_on_the_live_channel(
     ("path", "allowed"),
     [
         *((route.path, {route.method}) for route in ROUTES.values()),
-        ("/api/organisations", {"GET"}),
-        ("/api/users", {"GET"}),
+        ("/api/organisations", {"GET", "HEAD"}),
+        ("/api/users", {"GET", "HEAD"}),
         (f"/api/users/{NOBODY}", {"DELETE"}),
-        ("/api/activities", {"GET"}),
-        ("/health", {"GET"}),
-        ("/health/ready", {"GET"}),
-        ("/docs", {"GET"}),
-        ("/docs/openapi.json", {"GET"}),
-        ("/ws", {"GET"}),
+        ("/api/activities", {"GET", "HEAD"}),
+        ("/health", {"GET", "HEAD"}),
+        ("/health/ready", {"GET", "HEAD"}),
+        ("/docs", {"GET", "HEAD"}),
+        ("/docs/openapi.json", {"GET", "HEAD"}),
+        ("/ws", {"GET", "HEAD"}),
     ],
 )
 async def test_a_wrong_method_is_told_which_are_right(
@@ -693,6 +693,13 @@ async def test_a_wrong_method_is_told_which_are_right(
         reply = await http.request(method, path, headers=bearer(ada))
         refused(reply, 405, "method_not_allowed")
         assert reply.headers["allow"] == ", ".join(sorted(allowed | {"OPTIONS"}))
+
+
+async def test_head_is_answered_like_get_without_a_body(http: httpx.AsyncClient) -> None:
+    for path in ("/health", "/health/ready", "/docs"):
+        reply = await http.head(path)
+        assert (reply.status_code, reply.content) == (200, b"")
+        assert reply.headers["content-length"] == str(len((await http.get(path)).content))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

@@ -57,7 +57,6 @@ async def test_the_reply_shows_person_and_organisation(register: RegisterOrganis
     assert (signed_in.user.name, signed_in.user.email, signed_in.user.role) == ("Ada", "ada@acme.test", Role.ADMIN)
     assert signed_in.organisation.slug == "acme-inc"
     assert signed_in.organisation.subscription_plan is Plan.FREE
-    assert [choice.id for choice in signed_in.organisations] == [signed_in.organisation.id]
 
 
 async def test_the_founding_is_the_first_entry_of_the_log_and_is_published(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from saas.application.ports import Begin, Clock, NewId, Passwords, Reads, Tokens
-from saas.application.signed_in import SignedIn
+from saas.application.signed_in import LoggedIn, logged_in
 from saas.application.views import choose
 from saas.domain.errors import InvalidValue, WrongCredentials
 from saas.domain.sessions import Session
@@ -32,7 +32,7 @@ class LogIn:
     new_id: NewId
     idle: timedelta
 
-    async def __call__(self, command: LogInCommand) -> SignedIn:
+    async def __call__(self, command: LogInCommand) -> LoggedIn:
         """Raises `WrongCredentials` in the same time whether or not the address is known."""
         try:
             user = await self.reads.user(email_address(command.email))
@@ -47,4 +47,4 @@ class LogIn:
             into = choose(affiliations, command.organisation_id)
             session = Session.start(SessionId(self.new_id()), user.id, into.id, idle=self.idle, at=self.clock())
             await work.sessions.add(session)
-        return SignedIn.of(user, session, into, affiliations, self.tokens)
+        return logged_in(user, session, into, affiliations, self.tokens)

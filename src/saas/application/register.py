@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from saas.application.ports import Begin, Clock, NewId, Notifier, Passwords, Tokens
-from saas.application.signed_in import SignedIn
+from saas.application.signed_in import SignedIn, signed_in
 from saas.application.views import Affiliation
 from saas.domain.events import OrganisationFounded
 from saas.domain.members import Membership, User
@@ -74,4 +74,4 @@ class RegisterOrganisation:
         await self.notifier.publish(activities)
         founded = tenant.organisation
         affiliation = Affiliation(founded.id, founded.name, founded.slug, Role.ADMIN, founded.plan)
-        return SignedIn.of(user, session, affiliation, [affiliation], self.tokens)
+        return signed_in(user, session, affiliation, self.tokens)

@@ -54,24 +54,35 @@ class OrganisationChoice(View, frozen=True):
 
 
 class SignedIn(View, frozen=True):
-    """The reply to registering and logging in."""
+    """The reply to registering."""
 
     access_token: str
     refresh_token: str
     user: SignedInUser
     organisation: SignedInOrganisation
+
+
+class LoggedIn(SignedIn, frozen=True):
+    """The reply to logging in, with the organisations one could have entered instead."""
+
     organisations: Sequence[OrganisationChoice]
 
-    @classmethod
-    def of(
-        cls, user: User, session: Session, into: Affiliation, affiliations: Sequence[Affiliation], tokens: Tokens
-    ) -> Self:
-        """What `user` gets for `session`, which speaks for them in the organisation `into`."""
-        pair = TokenPair.issue(session, into.role, tokens)
-        return cls(
-            pair.access_token,
-            pair.refresh_token,
-            SignedInUser(user.id, user.name, user.email, into.role),
-            SignedInOrganisation(into.id, into.name, into.slug, into.subscription_plan),
-            [OrganisationChoice(each.id, each.name, each.slug, each.role) for each in affiliations],
-        )
+
+def signed_in(user: User, session: Session, into: Affiliation, tokens: Tokens) -> SignedIn:
+    """What `user` gets for `session`, which speaks for them in the organisation `into`."""
+    pair = TokenPair.issue(session, into.role, tokens)
+    return SignedIn(
+        pair.access_token,
+        pair.refresh_token,
+        SignedInUser(user.id, user.name, user.email, into.role),
+        SignedInOrganisation(into.id, into.name, into.slug, into.subscription_plan),
+    )
+
+
+def logged_in(
+    user: User, session: Session, into: Affiliation, affiliations: Sequence[Affiliation], tokens: Tokens
+) -> LoggedIn:
+    """The same, with a choice."""
+    entered = signed_in(user, session, into, tokens)
+    choice = [OrganisationChoice(each.id, each.name, each.slug, each.role) for each in affiliations]
+    return LoggedIn(entered.access_token, entered.refresh_token, entered.user, entered.organisation, choice)

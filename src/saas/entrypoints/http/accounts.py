@@ -8,7 +8,7 @@ from litestar.status_codes import HTTP_200_OK
 from saas.application.actor import Actor
 from saas.application.log_in import LogInCommand
 from saas.application.register import RegisterCommand
-from saas.application.signed_in import SignedIn, TokenPair
+from saas.application.signed_in import LoggedIn, SignedIn, TokenPair
 from saas.domain.values import OrganisationId
 from saas.entrypoints.composition import UseCases
 from saas.entrypoints.http.auth import require_actor
@@ -17,7 +17,6 @@ from saas.entrypoints.http.messages import (
     LogInRequest,
     LogOutRequest,
     RefreshRequest,
-    Registered,
     RegisterRequest,
     Success,
 )
@@ -32,15 +31,15 @@ class AuthController(Controller):
     @post("/register", summary="Register and create an organisation", responses=problems(400, 409, 413, 415, 422))
     async def register(
         self, data: RegisterRequest, use: NamedDependency[SkipValidation[UseCases]]
-    ) -> Success[Registered]:
+    ) -> Success[SignedIn]:
         """Open an account and an organisation on the FREE plan, whose admin you are."""
         command = RegisterCommand(
             name=data.name, email=data.email, password=data.password, organisation_name=data.organisation_name
         )
-        return Success(message="Registered", data=Registered.of(await use.register(command)))
+        return Success(message="Registered", data=await use.register(command))
 
     @post("/login", summary="Log in", status_code=HTTP_200_OK, responses=problems(400, 401, 403, 404, 413, 415, 422))
-    async def log_in(self, data: LogInRequest, use: NamedDependency[SkipValidation[UseCases]]) -> Success[SignedIn]:
+    async def log_in(self, data: LogInRequest, use: NamedDependency[SkipValidation[UseCases]]) -> Success[LoggedIn]:
         """Exchange e-mail and password for tokens, in the longest-standing or the given organisation."""
         command = LogInCommand(
             email=data.email,

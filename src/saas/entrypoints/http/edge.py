@@ -5,12 +5,12 @@ import re
 import time
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 
 from saas.entrypoints.http.errors import HTTP_CODES, reject
@@ -36,6 +36,8 @@ class Edge:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types only the other two
             await self._app(scope, receive, send)
             return
+        if scope.get("method") == "HEAD":  # RFC 9110, 9.3.2: as GET; servers leave the body out by themselves
+            scope = cast("HTTPScope", {**scope, "method": "GET"})
         headers = scope["headers"]
         request_id = _header(headers, b"x-request-id")
         if request_id is None or not _SANE_REQUEST_ID.fullmatch(request_id):

@@ -147,7 +147,8 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
     response = problem(request.scope, error.status_code, code, detail)
     headers = dict(error.headers or {})
     if "allow" in headers:  # Litestar's has no order, and names a WebSocket route as if that were a method
-        headers["allow"] = ", ".join(sorted(method for method in headers["allow"].split(", ") if method.isupper()))
+        methods = {method for method in headers["allow"].split(", ") if method.isupper()}
+        headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     response.headers.update(headers)
     return response
 

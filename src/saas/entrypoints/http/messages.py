@@ -5,13 +5,12 @@ The limits stand here for the API description only; the domain enforces them, wi
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from saas.application.invite_user import InviteUserCommand
-from saas.application.signed_in import SignedIn, SignedInOrganisation, SignedInUser
 from saas.application.views import View
 from saas.domain.plans import Plan
 from saas.domain.values import EMAIL_OCTETS, MESSAGE_CHARACTERS, NAME_CHARACTERS, PASSWORD_CHARACTERS, InviteId, Role
@@ -135,20 +134,6 @@ class AcceptInviteRequest(Message, frozen=True):
     token: Annotated[str, _text("From the invite.", "AZogKL2qc4WDMGQzthSwgf...", min_length=1)]
     name: Name
     password: PasswordText
-
-
-class Registered(View, frozen=True):
-    """What signing in gives, without a choice of organisations: there is only the new one."""
-
-    access_token: str
-    refresh_token: str
-    user: SignedInUser
-    organisation: SignedInOrganisation
-
-    @classmethod
-    def of(cls, signed_in: SignedIn) -> Self:
-        """The new session."""
-        return cls(signed_in.access_token, signed_in.refresh_token, signed_in.user, signed_in.organisation)
 
 
 class InviteView(View, frozen=True):
