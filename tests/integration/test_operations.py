@@ -11,7 +11,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosedError
 
-from tests.integration.clients import PASSWORD, Person, fresh_email, join, listening, register
+from tests.integration.clients import PASSWORD, Person, fresh_email, join, listening, log_in, register
 from tests.integration.proxy import Proxy
 from tests.integration.servers import ServerProcess, serving
 
@@ -155,6 +155,17 @@ async def test_requests_that_wait_for_one_organisation_are_refused_in_time_and_k
             assert "retry-after" in reply.headers
 
     assert (await ada.broadcast("In time"))["seq"] == 2
+
+
+async def test_signing_in_does_not_wait_for_a_command_under_way_in_the_organisation(
+    http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    async with superuser.transaction():
+        await superuser.execute("select enter_organisation($1, now())", UUID(ada.organisation["id"]))
+        async with asyncio.timeout(1):
+            again = await log_in(http, ada.email)
+            await again.data("GET", "/api/organisations")
 
 
 _WHEN = {

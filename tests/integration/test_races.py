@@ -172,12 +172,29 @@ async def test_refreshing_in_many_tabs_gives_all_of_them_the_same_successor(
     replies = await at_once(http.post("/api/auth/refresh", json={"refreshToken": ada.refresh_token}) for _ in range(30))
 
     assert statuses(replies) == {200: 30}
+    assert len({reply.json()["data"]["accessToken"] for reply in replies}) == 30
     [successor] = {reply.json()["data"]["refreshToken"] for reply in replies}
     assert successor != ada.refresh_token
     following = await http.post("/api/auth/refresh", json={"refreshToken": successor})
     assert following.status_code == 200
     sessions = await superuser.fetch("select generation, ended_at from sessions where user_id = $1", UUID(ada.id))
     assert [tuple(session) for session in sessions] == [(2, None)]
+
+
+async def test_logging_out_is_final_however_many_refreshes_are_under_way(http: httpx.AsyncClient) -> None:
+    ada = await register(http)
+    for refreshed_before in range(10):
+        phone = await log_in(http, ada.email)
+        refresh = {"refreshToken": phone.refresh_token}
+        requests = [http.post("/api/auth/refresh", json=refresh) for _ in range(10)]
+        requests.insert(refreshed_before, phone.ask("POST", "/api/auth/logout"))
+
+        replies = await at_once(requests)
+
+        assert replies.pop(refreshed_before).status_code == 200
+        assert statuses(replies).keys() <= {200, 401}
+        late = [phone.ask("GET", "/api/organisations"), http.post("/api/auth/refresh", json=refresh)]
+        assert statuses(await at_once(late)) == {401: 2}
 
 
 async def test_a_member_is_removed_once(http: httpx.AsyncClient, superuser: asyncpg.Connection) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 Send = Callable[[Any], Awaitable[None]]
 
+PART_SECONDS = 5.0
+
 _FIXED_HEADER = 2
 _LENGTH_BYTES = {126: 2, 127: 8}
 
@@ -69,6 +71,12 @@ class AsgiLine:
         if self._is_open and self._closing is None:
             self._closing = (code, reason)
             self._start()
+
+    async def parted(self) -> None:
+        """Servers close the connection when the application returns: before that, send what is queued, if we can."""
+        if self._task is not None and not self._task.done():
+            await asyncio.wait([self._task], timeout=PART_SECONDS)
+        self.abort()
 
     def abort(self) -> None:
         """Send nothing more; ASGI has no way to cut a connection."""

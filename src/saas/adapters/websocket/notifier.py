@@ -101,16 +101,16 @@ class LiveNotifier:
         """Look for what no hint has told. A removal ends sessions too: the rooms get to say so first, with 4403."""
         if not self._registry.rooms:
             return
-        epoch = await self._follower.epoch()
-        for room in list(self._registry.rooms.values()):
-            if room.epoch not in ("", epoch):
-                self._registry.give_up(room)
         ended = await self._follower.ended(self._registry.sessions)
         self._on_hint(Hint(await self._follower.positions(list(self._registry.rooms))))
         for organisation_id in {socket.organisation_id for socket in self._registry.of_sessions(ended)}:
             if here := self._registry.rooms.get(organisation_id):
                 await here.catch_up()
         self._close_sessions(ended)
+        epoch = await self._follower.epoch()
+        for each in list(self._registry.rooms.values()):
+            if each.epoch not in ("", epoch):
+                self._registry.give_up(each)
 
     async def _sweep(self) -> None:
         now, ticks = self._clock(), asyncio.get_running_loop().time()

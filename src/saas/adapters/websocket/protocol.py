@@ -116,6 +116,8 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # else uvicorn logs an error for each refusal
+        if self.handshake_complete:
+            self.request = self.response = None  # type: ignore[assignment]  # 3 KiB that nobody reads again
 
     def handle_ping(self) -> None:
         """Answer, unless answers pile up because the peer does not read them."""
@@ -174,10 +176,13 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         self._read_on()
         self._cut_later()
 
+    async def parted(self) -> None:
+        """The transport and the timers see to it."""
+
     def abort(self) -> None:
         """End the connection without waiting for anything; the kernel drops what it still holds for the peer."""
         if not self.disconnected:
-            with suppress(OSError):  # it may be gone already
+            with suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self.transport.abort()
 
@@ -214,7 +219,7 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
     def _left(self) -> int:
         """Bytes that the peer's side has not acknowledged, whoever holds them."""
         in_kernel = array.array("i", [0])
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # it may be gone already
             fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, in_kernel)
         return self.transport.get_write_buffer_size() + in_kernel[0]
 

@@ -62,6 +62,10 @@ class Line(Protocol):
         """Queue a closing frame and end the connection once it is out."""
         ...
 
+    async def parted(self) -> None:
+        """Wait until what is queued, a closing frame perhaps, no longer needs the application."""
+        ...
+
     def abort(self) -> None:
         """End the connection now."""
         ...

@@ -83,6 +83,7 @@ async def live(socket: Socket, service: NamedDependency[SkipValidation[Service]]
             await conversation.listen()
     finally:
         conversation.end()
+    await conversation.parted()
 
 
 class _Conversation:
@@ -160,6 +161,10 @@ class _Conversation:
     async def _accept(self) -> None:
         await self._socket.accept()
         self._line.opened()
+
+    async def parted(self) -> None:
+        """What was said last is on its way."""
+        await self._line.parted()
 
     async def _enter(self, token: str) -> tuple[LiveSocket, Room]:
         """Make the socket known, then prove its actor, so that an ending in between is not missed."""

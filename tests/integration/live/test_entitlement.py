@@ -1,0 +1,207 @@
+"""Who is entitled hears everything, and who no longer is hears that, within a second, and nothing after it."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.integration.clients import Person, join, log_in, register
+from tests.integration.live.ears import Ear, assert_saw, audience, dial, listen
+from tests.integration.live.storms import paced, served, write
+from tests.integration.live.wires import Wire, until
+from tests.integration.servers import ServerProcess, serving
+
+Pair = tuple[ServerProcess, ServerProcess]
+
+
+@asynccontextmanager
+async def talk(port: int, person: Person) -> AsyncIterator[None]:
+    """Meanwhile something happens all the time."""
+    stream = asyncio.create_task(paced(port, person.access_token, rate=100, count=100_000))
+    yield
+    stream.cancel()
+    await asyncio.wait([stream])
+
+
+async def assert_closed_in_time(ears: Sequence[Ear], code: int, since: float, seconds: float = 1) -> None:
+    for ear in ears:
+        assert await ear.closed() == code
+        assert ear.closed_at - since < seconds
+
+
+async def test_a_removed_member_hears_nothing_of_it_and_nothing_after_it_anywhere(
+    pair: Pair, http: httpx.AsyncClient
+) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+    ports = [server.port for server in pair]
+    async with audience(ports * 2, bo.access_token) as ears, audience([ports[1]], ada.access_token) as [witness]:
+        async with talk(ports[0], ada):
+            await ears[0].reached(20)
+            await ada.data("DELETE", f"/api/users/{bo.id}")
+            await assert_closed_in_time(ears, 4403, time.time())
+        feed = await ada.feed()
+        [ending] = [entry["seq"] for entry in feed if entry["type"] == "USER_REMOVED"]
+        for ear in ears:
+            assert_saw(ear, feed[: ending - 1])
+        await witness.reached(len(feed))
+        assert_saw(witness, feed)
+
+
+async def test_a_member_removed_while_a_socket_is_on_its_way_in_does_not_get_in_or_not_for_long(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+    member = dict(await superuser.fetchrow("select * from memberships where user_id = $1", UUID(bo.id)))
+    await write(pair[0].port, [ada.access_token] * 400)
+    got_in = 0
+    for turn in range(40):
+        dialling = []
+        for server, query in itertools.product(pair, ("", "&after=0", "&after=0")):
+            dialling.append(asyncio.create_task(dial(server.port, f"token={bo.access_token}{query}")))
+            await asyncio.sleep(random.uniform(0, 0.004))  # noqa: S311
+        removing = asyncio.create_task(ada.data("DELETE", f"/api/users/{bo.id}"))
+        ears = await asyncio.gather(*dialling)
+        await removing
+        since = time.time()
+        await ada.broadcast("Not for everybody's ears")
+        [ending] = [entry["seq"] for entry in (await ada.data("GET", "/api/activities?limit=1"))]
+        for ear in ears:
+            assert ear.status in (101, 401)
+            await ear.closed()
+            assert ear.closed_at - since < 1
+            if ear.status == 101:
+                got_in += 1
+                assert ear.close_code == 4403
+                assert all(frame.seq < ending - 1 for frame in ear.frames), turn
+        await superuser.execute("insert into memberships values ($1, $2, $3, $4, $5)", *member.values())
+        await superuser.execute(
+            "update organisations set members = members + 1 where id = $1", UUID(ada.organisation["id"])
+        )
+        bo = await log_in(http, bo.email)
+    assert got_in > 0
+
+
+async def log_out(person: Person) -> None:
+    await person.data("POST", "/api/auth/logout", {})
+
+
+async def replay_a_refresh_token(person: Person) -> None:
+    """As a thief would, or whom he robbed."""
+    tokens = [person.refresh_token]
+    for token in (tokens[0], None, tokens[0]):
+        reply = await person.http.post("/api/auth/refresh", json={"refreshToken": token or tokens[-1]})
+        if reply.is_success:
+            tokens.append(reply.json()["data"]["refreshToken"])
+    assert reply.status_code == 401
+
+
+@pytest.mark.parametrize("end", [log_out, replay_a_refresh_token])
+async def test_an_ended_session_ends_its_sockets_and_no_others(
+    pair: Pair, http: httpx.AsyncClient, end: Callable[[Person], Awaitable[None]]
+) -> None:
+    ada = await register(http)
+    again = await log_in(http, ada.email)
+    ports = [server.port for server in pair]
+    async with audience(ports * 2, ada.access_token) as ears, audience(ports, again.access_token) as others:
+        async with talk(ports[1], again):
+            await ears[0].reached(20)
+            await end(ada)
+            await assert_closed_in_time(ears, 4401, time.time())
+        feed = await again.feed()
+        for other in others:
+            await other.reached(len(feed))
+            assert_saw(other, feed)
+
+
+async def test_a_session_whose_end_no_hint_told_of_is_found_all_the_same(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    async with audience([server.port for server in pair], ada.access_token) as ears:
+        await superuser.execute("update sessions set ended_at = now() where user_id = $1", UUID(ada.id))
+        await assert_closed_in_time(ears, 4401, time.time(), seconds=5)
+
+
+async def test_a_removal_that_no_hint_told_of_is_found_and_is_no_mere_end_of_a_session(
+    pair: Pair, http: httpx.AsyncClient, environ: dict[str, str], database_url: str, tmp_path: Path
+) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+    wire = Wire()
+    async with wire.laid_to(database_url), served(tmp_path, {**environ, "DATABASE_URL": wire.url}) as deaf:
+        await until(lambda: wire.listeners)
+        wire.swallows = True
+        async with audience([deaf.port] * 3, bo.access_token) as ears:
+            await ada.data("DELETE", f"/api/users/{bo.id}")
+            await assert_closed_in_time(ears, 4403, time.time(), seconds=5)
+
+
+async def refreshed(person: Person) -> Person:
+    reply = await person.http.post("/api/auth/refresh", json={"refreshToken": person.refresh_token})
+    data = reply.json()["data"]
+    return Person(person.http, person.id, person.email, data["accessToken"], data["refreshToken"], person.organisation)
+
+
+async def test_a_token_that_expires_ends_its_socket_unless_a_newer_one_takes_its_place(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(tmp_path, {**environ, "JWT_ACCESS_EXPIRES_IN": "3s"}) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            ada = await register(http)
+            since = time.time()
+            async with audience([server.port] * 2, ada.access_token) as [renewed, left_alone]:
+                for _ in range(3):
+                    await asyncio.sleep(1.5)
+                    ada = await refreshed(ada)
+                    renewed.say_json("AUTH", token=ada.access_token)
+                    await write(server.port, [ada.access_token] * 5)
+                await renewed.reached(16)
+                assert [frame.type for frame in renewed.frames].count("AUTHENTICATED") == 3
+                assert_saw(renewed, await ada.feed())
+
+                await assert_closed_in_time([left_alone], 4401, since, seconds=5)
+                assert left_alone.closed_at - since > 2
+                assert not renewed.is_lost
+                since = time.time()
+                await assert_closed_in_time([renewed], 4401, since, seconds=5)
+
+
+async def test_a_token_of_somebody_else_or_none_at_all_ends_the_socket(pair: Pair, http: httpx.AsyncClient) -> None:
+    ada = await register(http)
+    bo, eve = await join(ada), await register(http)
+    for token in (bo.access_token, eve.access_token, ada.refresh_token, "nonsense", ""):
+        ear = await listen(pair[0].port, ada.access_token)
+        ear.say_json("AUTH", token=token)
+        assert await ear.closed() == 4401
+
+
+async def test_one_person_may_have_twenty_sockets_in_a_process(pair: Pair, http: httpx.AsyncClient) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+    port = pair[0].port
+    async with audience([port] * 20, ada.access_token) as ears, audience([port, pair[1].port], bo.access_token):
+        for query in (f"token={ada.access_token}", ""):
+            surplus = await dial(port, query)
+            if not query:
+                surplus.say_json("AUTH", token=ada.access_token)
+            assert await surplus.closed() == 1013
+        async with audience([pair[1].port], ada.access_token):
+            pass
+        ears.pop().transport.abort()
+        async with asyncio.timeout(10):
+            while True:
+                ear = await dial(port, f"token={ada.access_token}")
+                await ear.until(lambda ear: ear.frames or ear.is_lost)
+                ear.transport.abort()
+                if ear.frames:
+                    break

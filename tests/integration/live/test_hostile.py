@@ -1,0 +1,212 @@
+"""What is refused, and that refusing it costs little and is said in the way that a client can understand."""
+
+import asyncio
+import os
+import select
+
+import httpx
+import pytest
+
+from tests.integration.clients import Person, register
+from tests.integration.live.ears import PING, TEXT, Ear, dial, listen
+from tests.integration.live.storms import Writer, resident_bytes
+from tests.integration.servers import ServerProcess
+
+Pair = tuple[ServerProcess, ServerProcess]
+
+BINARY, CONTINUATION = 2, 0
+MASKED = b"\x80\x00\x00\x00\x00"
+
+
+@pytest.fixture
+async def ada(http: httpx.AsyncClient) -> Person:
+    return await register(http)
+
+
+@pytest.fixture
+async def ear(pair: Pair, ada: Person) -> Ear:
+    return await listen(pair[0].port, ada.access_token)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "code"),
+    [
+        ("a frame that is not masked", b"\x81\x02{}", 1002),
+        ("a reserved bit, as of compression that was not agreed on", b"\xc1" + MASKED, 1002),
+        ("an unknown kind of frame", b"\x83" + MASKED, 1002),
+        ("a continuation of nothing", b"\x80" + MASKED, 1002),
+        ("a fragmented ping", b"\x09" + MASKED, 1002),
+        ("a ping that is too long", b"\x89\xfe\x00\x7e" + bytes(4 + 126), 1002),
+        ("a closing code that means nothing", b"\x88\x82" + bytes(4) + b"\x03\xec", 1002),
+        ("text that is none", b"\x81\x81" + bytes(4) + b"\xff", 1007),
+        ("text that is none in two fragments", b"\x01\x81" + bytes(4) + b"\xc3\x80\x81" + bytes(4) + b"\xc3", 1007),
+        ("a frame said to be enormous", b"\x81\xff" + (2**40).to_bytes(8) + bytes(4), 1009),
+        ("a frame of 64 KiB and a byte", b"\x81\xff" + (65_537).to_bytes(8) + bytes(4 + 65_537), 1009),
+        ("a frame of a GiB", b"\x81\xff" + (2**30).to_bytes(8) + bytes(4 + 2**23), 1009),
+        (
+            "two large fragments",
+            b"\x01\xfe\x9c\x40" + bytes(4 + 40_000) + b"\x80\xfe\x9c\x40" + bytes(4 + 40_000),
+            1009,
+        ),
+    ],
+)
+async def test_what_breaks_the_protocol_is_answered_by_the_code_for_it(
+    ear: Ear, name: str, raw: bytes, code: int
+) -> None:
+    ear.transport.write(raw)
+    assert await ear.closed() == code, name
+
+
+async def test_messages_of_64_kib_in_pieces_with_pings_between_them_are_in_order(ear: Ear) -> None:
+    ear.say(b"{" + b" " * 65_535)
+    ear.say(b"{", is_last=False)
+    for _ in range(100):
+        ear.say(b"", CONTINUATION, is_last=False)
+        ear.say(b"still there?", PING)
+    ear.say(b" " * 65_535, CONTINUATION)
+    await ear.until(lambda ear: ear.pongs == 100 and len(ear.frames) == 3)
+    assert [frame.type for frame in ear.frames] == ["CONNECTED", "ERROR", "ERROR"]
+    ear.say(b"{", is_last=False)
+    ear.say(b"\x03\xe8", 8)
+    assert await ear.closed() == 1000
+
+
+@pytest.mark.parametrize(
+    ("said", "answered"),
+    [
+        ('{"type":"PING"}', "PONG"),
+        ('{"type":"PING","payload":{},"more":[1,2]}', "PONG"),
+        ('{"type":"SUBSCRIBE"}', "ERROR"),
+        ('{"type":1}', "ERROR"),
+        ('{"type":"PING","payload":7}', "ERROR"),
+        ('{"type":"AUTH","payload":{"token":"x","after":-1}}', "ERROR"),
+        ("[" * 10_000, "ERROR"),
+        ("null", "ERROR"),
+        ("", "ERROR"),
+    ],
+)
+async def test_what_a_client_says_is_answered_be_it_nonsense(ear: Ear, said: str, answered: str) -> None:
+    for opcode in (TEXT, BINARY):
+        ear.say(said.encode(), opcode)
+        ear.say_json("PING")
+    await ear.until(lambda ear: len(ear.frames) == 5)
+    assert [frame.type for frame in ear.frames[1:]] == [answered, "PONG"] * 2
+
+
+async def test_a_flood_of_messages_ends_the_socket(ear: Ear) -> None:
+    for _ in range(10_000):
+        ear.say_json("PING")
+    assert await ear.closed() == 1008
+    assert len(ear.frames) <= 61
+
+
+async def gone(ear: Ear, seconds: float) -> None:
+    """Wait for the reset of a connection that nobody reads from."""
+    poll = select.poll()
+    poll.register(ear.transport.get_extra_info("socket"), 0)
+    async with asyncio.timeout(seconds):
+        while not poll.poll(0):  # noqa: ASYNC110 - asyncio only watches who reads or writes
+            await asyncio.sleep(0.05)
+
+
+async def test_pings_of_one_that_reads_no_answers_do_not_pile_up(pair: Pair, ada: Person) -> None:
+    before = resident_bytes(pair[0])
+    for _ in range(3):
+        deaf = await listen(pair[0].port, ada.access_token, receive_buffer=4_096)
+        deaf.transport.pause_reading()
+        pings = (b"\x89\xfd" + bytes(4 + 125)) * 1_000
+        for _ in range(200):
+            deaf.transport.write(pings)
+        await gone(deaf, 30)
+        deaf.transport.abort()
+    assert resident_bytes(pair[0]) - before < 16_000_000
+
+
+@pytest.mark.parametrize("parting", [b"\x81\x02{}", b"\x88\x82" + bytes(4) + b"\x03\xe8", b""])
+async def test_one_that_reads_nothing_is_not_kept_for_what_it_has_not_read(
+    pair: Pair, ada: Person, parting: bytes
+) -> None:
+    deaf = await listen(pair[0].port, ada.access_token, receive_buffer=4_096)
+    deaf.transport.pause_reading()
+    writer = Writer(pair[0].port)
+    for _ in range(70):  # more than the kernel takes, less than we keep
+        await writer.broadcast(ada.access_token, "\N{HAMMER}" * 4_000)
+    writer.close()
+    deaf.transport.write(parting)
+    await gone(deaf, 15)
+    deaf.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"", b"{", b"null", b'"AUTH"', b'{"type":"PING"}', b'{"type":"AUTH"}', b'{"type":"AUTH","payload":null}',
+        b'{"type":"AUTH","payload":{"token":""}}', b'{"type":"AUTH","payload":{"token":"a.b.c"}}',
+        b'{"type":"AUTH","payload":{"token":7}}', b"[" * 60_000, b"\x00",
+    ],
+)  # fmt: skip
+async def test_a_first_message_that_proves_nothing_ends_the_socket(pair: Pair, first: bytes) -> None:
+    stranger = await dial(pair[0].port)
+    stranger.say(first)
+    assert await stranger.closed() == 4401
+    assert stranger.frames == []
+
+
+async def test_one_that_never_says_who_it_is_is_not_kept_for_long(pair: Pair) -> None:
+    silent, pinging, babbling = [await dial(pair[0].port) for _ in range(3)]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    pinging.say(b"", PING)
+    babbling.say(b"{", is_last=False)
+    for stranger in (silent, pinging, babbling):
+        assert await stranger.closed(15) == 4401
+    assert 4 < loop.time() - start < 9
+
+
+async def test_handshakes_are_refused_before_there_is_a_socket(pair: Pair, ada: Person) -> None:
+    port, token = pair[0].port, f"token={ada.access_token}"
+    for query, headers, status in (
+        (token, "Origin: https://evil.example\r\n", 403),
+        (token, "Origin: null\r\n", 403),
+        (token, f"Origin: http://127.0.0.1:{port}\r\n", 101),
+        ("token=nonsense", "", 401),
+        (f"token={ada.refresh_token}", "", 401),
+        ("", "Authorization: Bearer nonsense\r\n", 401),
+        ("", f"Authorization: Bearer {ada.access_token}\r\n", 101),
+        (f"{token}&after=-1", "", 400),
+        (f"{token}&after=abc", "", 400),
+        (f"{token}&after=1.5", "", 400),
+        (f"{token}&after=%C2%B2", "", 400),
+        (f"{token}&after=" + "9" * 5_000, "", 400),
+        (f"{token}&after=" + "9" * 4_000, "", 101),
+        (f"{token}&after=", "", 101),
+        (f"{token}&after=1&after=2", "", 101),
+        (f"{token}&junk=" + "x" * 20_000, "", 414),
+        (f"{token}&junk=\xff", "", 400),
+        (token, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n", 101),
+    ):
+        ear = await dial(port, query, headers=headers)
+        assert ear.status == status, (query, headers, ear.head)
+        assert b"sec-websocket-extensions" not in ear.head.lower()
+        assert status != 401 or b"www-authenticate: bearer" in ear.head.lower()
+        ear.transport.abort()
+
+
+async def test_who_does_not_ask_for_a_socket_is_told_to(pair: Pair, http: httpx.AsyncClient) -> None:
+    reply = await http.get("/ws")
+    assert (reply.status_code, reply.headers["upgrade"]) == (426, "websocket")
+
+
+async def test_no_token_is_ever_logged(pair: Pair, ada: Person) -> None:
+    for token in (ada.access_token, ada.refresh_token, os.urandom(20).hex()):
+        for server in pair:
+            (await dial(server.port, f"token={token}")).transport.abort()
+            (await dial(server.port, headers=f"Authorization: Bearer {token}\r\n")).transport.abort()
+            async with httpx.AsyncClient(base_url=server.url) as http:
+                await http.get(f"/ws?token={token}")
+            first = await dial(server.port)
+            first.say_json("AUTH", token=token)
+            await first.until(lambda ear: ear.frames or ear.is_lost)
+            first.transport.abort()
+            assert token not in server.output()
+            assert token[-20:] not in server.output()

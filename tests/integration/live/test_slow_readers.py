@@ -1,0 +1,168 @@
+"""Those who read too slowly, or not at all, cost little memory, for a short while, and nobody else any time."""
+
+import asyncio
+import itertools
+import json
+import select
+import statistics
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.integration.clients import Person
+from tests.integration.live.ears import Frame, listen, sluggish
+from tests.integration.live.storms import HAMMERS, Writer, founded, outrun, resident_bytes
+from tests.integration.servers import ServerProcess, serving
+
+PUSHED_BYTES = 60_000_000
+HEALTHY, STALLED = 180, 20
+
+LATEST_MS = 250
+GONE_SECONDS = 15
+GROWTH_BYTES = 64 * 1024 * 1024
+
+
+class Crowd:
+    """Healthy readers, in a process of their own."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def ask(self) -> list[tuple[list[int], list[float], int | None]]:
+        """What each of them has heard since they were last asked."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(b"\n")
+        return [tuple(each) for each in json.loads(await self._process.stdout.readline())]
+
+
+@asynccontextmanager
+async def crowd(port: int, tokens: Sequence[str]) -> AsyncIterator[Crowd]:
+    command = [sys.executable, "-m", "tests.integration.live.crowd", str(port), *tokens]
+    root = Path(__file__).parents[3]
+    process = await asyncio.create_subprocess_exec(*command, cwd=root, stdin=PIPE, stdout=PIPE, limit=2**28)
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"ready\n"
+        yield Crowd(process)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+def percentile(lateness: Sequence[float]) -> float:
+    """99 % of it is less."""
+    return statistics.quantiles(lateness, n=100)[98]
+
+
+async def push(port: int, admin: Person, rate: float, count: int) -> AsyncIterator[int]:
+    """Broadcast at that rate, over enough connections for it; yields the seq of each when it has been written."""
+    writers = [Writer(port) for _ in range(8)]
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    tasks: list[asyncio.Task[int]] = []
+
+    async def one(number: int, before: asyncio.Task[int] | None) -> int:
+        if before:
+            await before
+        return (await writers[number % 8].broadcast(admin.access_token, HAMMERS)).seq
+
+    for number in range(count):
+        await asyncio.sleep(start + number / rate - loop.time())
+        tasks.append(asyncio.create_task(one(number, tasks[number - 8] if number >= 8 else None)))
+        if number >= 8:
+            yield await tasks[number - 8]
+    for task in tasks[-8:]:
+        yield await task
+    for writer in writers:
+        writer.close()
+
+
+async def bearable_rate(port: int, admin: Person, readers: Crowd) -> float:
+    """Events a second with which this machine, as busy as it is, serves healthy readers well in time."""
+    rate = 200.0
+    while True:
+        seqs = [seq async for seq in push(port, admin, rate, int(rate * 2))]
+        lateness = list(itertools.chain(*(each for _, each, _ in await heard(readers, max(seqs)))))
+        if percentile(lateness) < LATEST_MS / 2 or rate < 10:
+            return rate
+        rate /= 2
+
+
+async def heard(readers: Crowd, last: int) -> list[tuple[list[int], list[float], int | None]]:
+    """What they have heard, once all have heard this one, or are gone."""
+    total: list[tuple[list[int], list[float], int | None]] = []
+    async with asyncio.timeout(60):
+        while True:
+            news = await readers.ask()
+            total = [
+                (seqs + more, late + later, code)
+                for (seqs, late, _), (more, later, code) in zip(total, news, strict=True)
+            ] if total else news  # fmt: skip
+            if all(code or (seqs and seqs[-1] >= last) for seqs, _, code in total):
+                return total
+            await asyncio.sleep(0.1)
+
+
+async def test_those_who_stop_reading_delay_nobody_take_little_memory_and_are_soon_gone(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(tmp_path, environ) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            admin, members = await founded(http, members=9)
+        tokens = [person.access_token for person in (admin, *members[:8]) for _ in range(20)]
+        async with crowd(server.port, tokens) as readers:
+            assert len(await readers.ask()) == HEALTHY
+            rate = await bearable_rate(server.port, admin, readers)
+            await stall(server, admin, members[8], readers, rate)
+
+
+async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Crowd, rate: float) -> None:
+    idlers = [await listen(server.port, idler.access_token, receive_buffer=4_096) for _ in range(STALLED)]
+    poll = select.poll()
+    for idle in idlers:
+        idle.transport.pause_reading()
+        poll.register(idle.transport.get_extra_info("socket"), 0)  # which still tells of resets
+    before, start = resident_bytes(server), time.monotonic()
+    growth, gone_after = [0], 0.0
+
+    seqs = []
+    async for seq in push(server.port, admin, rate, PUSHED_BYTES // len(HAMMERS.encode())):
+        seqs.append(seq)
+        if len(seqs) % 20 == 0:
+            growth.append(resident_bytes(server) - before)
+        if not gone_after and len(poll.poll(0)) == STALLED:
+            gone_after = time.monotonic() - start
+
+    total = await heard(readers, max(seqs))
+    late = percentile(list(itertools.chain(*(lateness for _, lateness, _ in total))))
+    print(f"{rate:.0f} events/s, p99 {late:.0f} ms, {max(growth) / 1e6:.1f} MB, gone after {gone_after:.1f} s")  # noqa: T201
+    assert all(each == sorted(seqs) and code is None for each, _, code in total)
+    assert late < LATEST_MS
+    assert 0 < gone_after < GONE_SECONDS
+    assert max(growth) < GROWTH_BYTES
+    for idle in idlers:
+        idle.transport.abort()
+
+
+async def test_one_that_cannot_keep_up_is_told_so_and_resumes_without_loss(
+    pair: tuple[ServerProcess, ServerProcess], http: httpx.AsyncClient
+) -> None:
+    ada, _ = await founded(http)
+    frames: list[Frame] = []
+    for _ in range(3):
+        slow = await sluggish(pair[1].port, f"token={ada.access_token}&after={frames[-1].seq if frames else 0}")
+        await outrun(slow, pair[0].port, ada, backlog=200)
+        assert await slow.closed(60) == 4408
+        frames += slow.activities
+    quick = await listen(pair[1].port, ada.access_token, f"&after={frames[-1].seq}")
+    feed = await ada.feed()
+    await quick.reached(len(feed))
+    quick.transport.abort()
+    frames += quick.activities
+    assert [(frame.seq, frame.id) for frame in frames] == [(entry["seq"], entry["id"]) for entry in feed]
