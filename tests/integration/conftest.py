@@ -1,6 +1,7 @@
 """One PostgreSQL and one server for all integration tests; each test makes organisations of its own."""
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from tests.integration.servers import SECRETS, ServerProcess, serving
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server; the URL names its superuser."""
-    with embedded_postgres(tmp_path_factory.mktemp("cluster")) as url:
+def cluster() -> Iterator[str]:
+    """A PostgreSQL server; the URL names its superuser.
+
+    Not in a folder of pytest's: each run closes those to other accounts, and as root PostgreSQL is another account.
+    """
+    with tempfile.TemporaryDirectory(prefix="saas-tests-") as folder, embedded_postgres(Path(folder)) as url:
         yield url
 
 

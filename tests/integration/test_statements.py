@@ -24,8 +24,6 @@ from saas.entrypoints.http.app import build_app
 from saas.entrypoints.settings import Settings
 from tests.integration.clients import PASSWORD, Person, accept, fresh_email, join, log_in, register
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # what Litestar thinks of us is not asked here
-
 Cost = tuple[int, list[str]]
 
 NOTHING: Cost = (0, [])

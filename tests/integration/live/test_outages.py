@@ -106,7 +106,7 @@ async def test_the_listeners_are_killed_and_nothing_is_lost_or_late(
             await until(lambda: len(wire.listeners) == 2)
             victims = asyncio.gather(*wire.listeners)
             await superuser.execute(kill)
-            await victims
+            await asyncio.wait_for(victims, 30)
         await until(lambda: len(wire.listeners) == 2)
     await assert_signals_arrive(servers, ada)
 
@@ -119,7 +119,7 @@ async def test_the_listeners_hear_nothing_more_and_nothing_is_lost_or_late(
         victims = asyncio.gather(*wire.listeners)
         assert len(wire.listeners) == 2
         wire.swallows = True
-        await victims
+        await asyncio.wait_for(victims, 30)
         await ears[1].reached(ears[1].activities[-1].seq + 8 * RATE)
         wire.swallows = False
     await assert_signals_arrive(servers, ada)

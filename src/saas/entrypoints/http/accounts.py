@@ -1,17 +1,15 @@
 """/api/auth: register, log in, refresh, log out."""
 
 from litestar import Controller, post
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from saas.application.actor import Actor
 from saas.application.log_in import LogInCommand
 from saas.application.register import RegisterCommand
 from saas.application.signed_in import LoggedIn, SignedIn, TokenPair
 from saas.domain.values import OrganisationId
-from saas.entrypoints.composition import UseCases
 from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.dependencies import CurrentActor, Use
 from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import (
     LogInRequest,
@@ -29,9 +27,7 @@ class AuthController(Controller):
     tags = ("Auth",)
 
     @post("/register", summary="Register and create an organisation", responses=problems(400, 409, 413, 415, 422))
-    async def register(
-        self, data: RegisterRequest, use: NamedDependency[SkipValidation[UseCases]]
-    ) -> Success[SignedIn]:
+    async def register(self, data: JSONBody[RegisterRequest], use: Use) -> Success[SignedIn]:
         """Open an account and an organisation on the FREE plan, whose admin you are."""
         command = RegisterCommand(
             name=data.name, email=data.email, password=data.password, organisation_name=data.organisation_name
@@ -39,7 +35,7 @@ class AuthController(Controller):
         return Success(message="Registered", data=await use.register(command))
 
     @post("/login", summary="Log in", status_code=HTTP_200_OK, responses=problems(400, 401, 403, 404, 413, 415, 422))
-    async def log_in(self, data: LogInRequest, use: NamedDependency[SkipValidation[UseCases]]) -> Success[LoggedIn]:
+    async def log_in(self, data: JSONBody[LogInRequest], use: Use) -> Success[LoggedIn]:
         """Exchange e-mail and password for tokens, in the longest-standing or the given organisation."""
         command = LogInCommand(
             email=data.email,
@@ -49,7 +45,7 @@ class AuthController(Controller):
         return Success(message="Logged in", data=await use.log_in(command))
 
     @post("/refresh", summary="Refresh", status_code=HTTP_200_OK, responses=problems(400, 401, 403, 404, 413, 415, 422))
-    async def refresh(self, data: RefreshRequest, use: NamedDependency[SkipValidation[UseCases]]) -> Success[TokenPair]:
+    async def refresh(self, data: JSONBody[RefreshRequest], use: Use) -> Success[TokenPair]:
         """Exchange a refresh token, once, for the next pair. An older one coming back ends the session."""
         organisation_id = OrganisationId(data.organisation_id) if data.organisation_id else None
         return Success(message="Refreshed", data=await use.refresh_session(data.refresh_token, organisation_id))
@@ -64,9 +60,9 @@ class AuthController(Controller):
     )
     async def log_out(
         self,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
-        data: LogOutRequest | None = None,
+        actor: CurrentActor,
+        use: Use,
+        data: JSONBody[LogOutRequest | None] = None,
     ) -> Success[None]:
         """End the bearer's session at once, its access tokens and sockets included."""
         await use.log_out(actor, data.refresh_token if data else None)

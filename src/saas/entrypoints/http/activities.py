@@ -3,13 +3,10 @@
 import re
 
 from litestar import Controller, get
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
 
-from saas.application.actor import Actor
 from saas.application.views import ActivityView
-from saas.entrypoints.composition import UseCases
 from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.dependencies import CurrentActor, Use
 from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import Page
 from saas.entrypoints.http.paging import Cursor, Limit, page_of, request_for
@@ -26,8 +23,8 @@ class ActivityController(Controller):
     @get(summary="Get the activity feed", responses=problems(400, 401, 422))
     async def list_activities(
         self,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        actor: CurrentActor,
+        use: Use,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Page[ActivityView]:

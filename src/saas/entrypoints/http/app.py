@@ -5,7 +5,6 @@ from importlib.metadata import version
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from saas.domain.errors import SaasError
@@ -13,7 +12,7 @@ from saas.entrypoints.composition import Service
 from saas.entrypoints.http.accounts import AuthController
 from saas.entrypoints.http.activities import ActivityController
 from saas.entrypoints.http.asyncapi import asyncapi_router
-from saas.entrypoints.http.auth import provide_actor
+from saas.entrypoints.http.dependencies import provided
 from saas.entrypoints.http.docs import assets_router, openapi_config
 from saas.entrypoints.http.draining import drain_on_sigterm
 from saas.entrypoints.http.edge import Edge
@@ -47,11 +46,7 @@ def build_app(service: Service, settings: Settings) -> ASGIApp:
             assets_router(),
             asyncapi_router(version("saas")),
         ],
-        dependencies={
-            "use": Provide(lambda: service.use_cases, sync_to_thread=False),
-            "service": Provide(lambda: service, sync_to_thread=False),
-            "actor": Provide(provide_actor, sync_to_thread=False),
-        },
+        dependencies=provided(service),
         lifespan=[lambda _: service.running()],
         on_startup=[lambda: drain_on_sigterm(service)],
         exception_handlers=EXCEPTION_HANDLERS,

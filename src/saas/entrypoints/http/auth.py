@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from saas.application.actor import Actor
 from saas.application.authenticate import Authenticate
 from saas.domain.errors import NotAuthenticated
 
@@ -24,8 +22,3 @@ async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         raise NotAuthenticated("Send an access token: Authorization: Bearer <accessToken>.")
     authenticate: Authenticate = connection.app.state.use_cases.authenticate
     connection.scope["user"] = await authenticate(token)
-
-
-def provide_actor(request: Request[Actor, Any, Any]) -> Actor:
-    """The actor that `require_actor` has proven."""
-    return request.user

@@ -2,8 +2,10 @@
 
 import re
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
+import litestar_offline_docs
 import msgspec
 from litestar import Request, Router
 from litestar.exceptions import NotFoundException
@@ -11,7 +13,6 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
 from litestar.static_files import create_static_files_router
-from litestar_offline_docs import core as offline_docs
 
 ASSETS = "/docs-assets"
 
@@ -56,7 +57,7 @@ def openapi_config(version: str, codes: list[str]) -> OpenAPIConfig:
 
 def assets_router() -> Router:
     """The files of Swagger UI, out of the package that carries them."""
-    directory = offline_docs.generate_static_files_config().directories[0]
+    directory = Path(litestar_offline_docs.__file__).parent / "static"
     return create_static_files_router(path=ASSETS, directories=[directory], include_in_schema=False)
 
 

@@ -42,7 +42,7 @@ class Edge:
         request_id = _header(headers, b"x-request-id")
         if request_id is None or not _SANE_REQUEST_ID.fullmatch(request_id):
             request_id = uuid4().hex.encode()
-        state = scope["state"]
+        state = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
         if scope["type"] == ScopeType.WEBSOCKET:
             state["query"] = dict(parse_qsl(scope["query_string"].decode("latin-1")))

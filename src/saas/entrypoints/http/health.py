@@ -1,11 +1,9 @@
 """Whether the process lives, and whether it can serve."""
 
 from litestar import get
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
 
 from saas.domain.errors import Unavailable
-from saas.entrypoints.composition import Service
+from saas.entrypoints.http.dependencies import CurrentService
 from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import HealthView
 
@@ -17,7 +15,7 @@ async def health() -> HealthView:
 
 
 @get("/health/ready", summary="Ready", tags=["Health"], responses=problems())
-async def ready(service: NamedDependency[SkipValidation[Service]]) -> HealthView:
+async def ready(service: CurrentService) -> HealthView:
     """Requests can be served; 503 while the database is away or the process is shutting down."""
     if service.draining:
         raise Unavailable

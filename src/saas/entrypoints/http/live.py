@@ -7,9 +7,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 from litestar import WebSocket, get, websocket
-from litestar.di import NamedDependency
 from litestar.exceptions import HTTPException
-from litestar.params import SkipValidation
 
 from saas.adapters.websocket.asgi_line import AsgiLine
 from saas.adapters.websocket.entrance import Cursor
@@ -21,6 +19,7 @@ from saas.adapters.websocket.sockets import Line, LiveSocket
 from saas.domain.errors import NotAuthenticated, SaasError, Unavailable
 from saas.entrypoints.composition import Service
 from saas.entrypoints.http.auth import bearer_token
+from saas.entrypoints.http.dependencies import CurrentService
 from saas.entrypoints.http.errors import STATUS_OF_KIND, reject
 
 AUTH_SECONDS = 5.0
@@ -61,7 +60,7 @@ async def plain_get() -> None:
 
 
 @websocket("/ws")
-async def live(socket: Socket, service: NamedDependency[SkipValidation[Service]]) -> None:
+async def live(socket: Socket, service: CurrentService) -> None:
     """One connection from handshake to end."""
     query: Mapping[str, str] = socket.scope["state"]["query"]
     if _is_foreign(socket):

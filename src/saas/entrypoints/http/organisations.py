@@ -1,13 +1,11 @@
 """/api/organisations: the actor's organisation, its plan, and a word to everyone in it."""
 
 from litestar import Controller, get, patch, post
-from litestar.di import NamedDependency
-from litestar.params import SkipValidation
+from litestar.params import JSONBody
 
-from saas.application.actor import Actor
 from saas.application.views import ActivityView, OrganisationView
-from saas.entrypoints.composition import UseCases
 from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.dependencies import CurrentActor, Use
 from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import BroadcastRequest, ChangePlanRequest, Success
 
@@ -21,9 +19,7 @@ class OrganisationController(Controller):
     security = ({"bearer": []},)
 
     @get(summary="Get organisation details", responses=problems(401))
-    async def get_organisation(
-        self, actor: NamedDependency[SkipValidation[Actor]], use: NamedDependency[SkipValidation[UseCases]]
-    ) -> Success[OrganisationView]:
+    async def get_organisation(self, actor: CurrentActor, use: Use) -> Success[OrganisationView]:
         """Name, plan, and how many of its seats are members'; `memberLimit` null is unlimited."""
         return Success(message="Organisation", data=await use.get_organisation(actor))
 
@@ -34,9 +30,9 @@ class OrganisationController(Controller):
     )
     async def change_plan(
         self,
-        data: ChangePlanRequest,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        data: JSONBody[ChangePlanRequest],
+        actor: CurrentActor,
+        use: Use,
     ) -> Success[OrganisationView]:
         """Move to another plan, as an admin; a smaller one must hold the seats in use."""
         return Success(message="Plan changed", data=await use.upgrade_plan(actor, data.plan))
@@ -44,9 +40,9 @@ class OrganisationController(Controller):
     @post("/broadcast", summary="Broadcast a message", responses=problems(400, 401, 403, 413, 415, 422))
     async def broadcast(
         self,
-        data: BroadcastRequest,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        data: JSONBody[BroadcastRequest],
+        actor: CurrentActor,
+        use: Use,
     ) -> Success[ActivityView]:
         """Say something to everyone, as an admin: it enters the feed and arrives on every open socket."""
         return Success(message="Message broadcast", data=ActivityView.of(await use.broadcast(actor, data.message)))

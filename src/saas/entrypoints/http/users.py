@@ -4,17 +4,15 @@ from typing import Annotated
 from uuid import UUID
 
 from litestar import Controller, delete, get, post
-from litestar.di import NamedDependency
-from litestar.params import Parameter, SkipValidation
+from litestar.params import JSONBody, Parameter
 from litestar.status_codes import HTTP_200_OK
 
 from saas.application.accept_invite import AcceptInviteCommand
-from saas.application.actor import Actor
 from saas.application.views import MemberView
 from saas.domain.errors import NotFound
 from saas.domain.values import UserId
-from saas.entrypoints.composition import UseCases
 from saas.entrypoints.http.auth import require_actor
+from saas.entrypoints.http.dependencies import CurrentActor, Use
 from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import (
     AcceptedView,
@@ -42,8 +40,8 @@ class UserController(Controller):
     )
     async def list_users(
         self,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        actor: CurrentActor,
+        use: Use,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Page[MemberView]:
@@ -60,9 +58,9 @@ class UserController(Controller):
     )
     async def invite(
         self,
-        data: InviteRequest,
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        data: JSONBody[InviteRequest],
+        actor: CurrentActor,
+        use: Use,
     ) -> Success[InviteView]:
         """Promise a seat to an address for 24 hours. There is no e-mail service: pass the token on yourself."""
         invite, token = await use.invite_user(actor, data.command())
@@ -70,9 +68,7 @@ class UserController(Controller):
         return Success(message="Invited", data=view)
 
     @post("/accept-invite", summary="Accept an invite", responses=problems(400, 403, 404, 409, 410, 413, 415, 422))
-    async def accept_invite(
-        self, data: AcceptInviteRequest, use: NamedDependency[SkipValidation[UseCases]]
-    ) -> Success[AcceptedView]:
+    async def accept_invite(self, data: JSONBody[AcceptInviteRequest], use: Use) -> Success[AcceptedView]:
         """Become a member, with a new account or with the password of the account the address already has."""
         command = AcceptInviteCommand(token=data.token, name=data.name, password=data.password)
         member = await use.accept_invite(command)
@@ -90,8 +86,8 @@ class UserController(Controller):
     async def remove(
         self,
         id: Annotated[str, Parameter(description="The member's id.")],  # noqa: A002  # the public name
-        actor: NamedDependency[SkipValidation[Actor]],
-        use: NamedDependency[SkipValidation[UseCases]],
+        actor: CurrentActor,
+        use: Use,
     ) -> Success[RemovedView]:
         """Free the member's seat; their requests and sockets end at once, their name stays in the feed."""
         try:

@@ -1,0 +1,32 @@
+"""What handlers are given: they name it in their signature, by its type here and the parameter's name."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.di import NamedDependency, Provide
+from litestar.params import SkipValidation
+
+from saas.application.actor import Actor
+from saas.entrypoints.composition import Service, UseCases
+
+Use = NamedDependency[SkipValidation[UseCases]]
+"""`use`: everything that can be asked of the application."""
+
+CurrentActor = NamedDependency[SkipValidation[Actor]]
+"""`actor`: who is asking; for handlers behind the guard `require_actor`."""
+
+CurrentService = NamedDependency[SkipValidation[Service]]
+"""`service`: this process of it."""
+
+
+def provided(service: Service) -> dict[str, Provide]:
+    """The dependencies by name."""
+    return {
+        "use": Provide(lambda: service.use_cases, sync_to_thread=False),
+        "service": Provide(lambda: service, sync_to_thread=False),
+        "actor": Provide(_actor, sync_to_thread=False),
+    }
+
+
+def _actor(request: Request[Actor, Any, Any]) -> Actor:
+    return request.user
