@@ -20,7 +20,7 @@ def cluster() -> Iterator[str]:
 
     Not in a folder of pytest's: each run closes those to other accounts, and as root PostgreSQL is another account.
     """
-    with tempfile.TemporaryDirectory(prefix="saas-tests-") as folder, embedded_postgres(Path(folder)) as url:
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, embedded_postgres(Path(folder)) as url:
         yield url
 
 
@@ -36,7 +36,7 @@ def empty_database(cluster: str, request: pytest.FixtureRequest) -> Iterator[str
     """A database nothing has been done to, for this test alone."""
     name = f"empty_{abs(hash(request.node.nodeid))}"
     asyncio.run(_execute(cluster, f"create database {name}"))
-    yield cluster.replace("/saas", f"/{name}")
+    yield cluster.replace("/saas?", f"/{name}?")
     asyncio.run(_execute(cluster, f"drop database {name} with (force)"))
 
 

@@ -18,10 +18,11 @@ from saas.adapters.embedded_postgres import EmbeddedPostgresError, embedded_post
 SRC = Path(__file__).parents[2] / "src"
 
 USE = """
-import sys
+import signal, sys
 from pathlib import Path
 from saas.adapters.embedded_postgres import embedded_postgres
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a shell it would be ignored
 with embedded_postgres(Path(sys.argv[1])) as url:
     print(url, flush=True)
     sys.stdin.read()
@@ -202,7 +203,7 @@ async def test_ctrl_c_in_the_terminal_reaches_the_process_but_not_the_server(tmp
         server = postmaster(tmp_path)
         assert os.getsid(server) not in {os.getsid(0), os.getsid(other.pid)}
         os.killpg(other.pid, signal.SIGINT)
-        other.wait()
+        other.wait(30)
 
         assert await ask(url, "select 1") == 1
         assert postmaster(tmp_path) == server

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import PING, TEXT, Ear, dial, listen
 from tests.integration.live.storms import Writer, resident_bytes
+from tests.integration.live.wires import until
 from tests.integration.servers import ServerProcess
 
 Pair = tuple[ServerProcess, ServerProcess]
@@ -55,6 +56,14 @@ async def test_what_breaks_the_protocol_is_answered_by_the_code_for_it(
 ) -> None:
     ear.transport.write(raw)
     assert await ear.closed() == code, name
+
+
+async def test_one_that_is_still_sending_when_it_is_refused_hears_why_and_of_no_reset(ear: Ear) -> None:
+    ear.transport.pause_reading()
+    ear.transport.write(b"\x81\xff" + (2**30).to_bytes(8) + bytes(2**23))
+    await until(lambda: ear.transport.get_write_buffer_size() == 0)
+    ear.transport.resume_reading()
+    assert await ear.closed() == 1009
 
 
 async def test_messages_of_64_kib_in_pieces_with_pings_between_them_are_in_order(ear: Ear) -> None:

@@ -39,9 +39,9 @@ async def broadcast(person: Person) -> int:
 async def test_sockets_are_parted_from_and_old_cursors_get_a_resync(
     environ: dict[str, str], cluster: str, tmp_path: Path
 ) -> None:
-    superuser = await asyncpg.connect(cluster.replace("/saas", "/postgres"))
+    superuser = await asyncpg.connect(cluster.replace("/saas?", "/postgres?"))
     await superuser.execute(f"create database {RESTORED}")
-    url = cluster.replace("/saas", f"/{RESTORED}")
+    url = cluster.replace("/saas?", f"/{RESTORED}?")
     await asyncio.to_thread(migrate, url)
     async with (
         served(tmp_path, {**environ, "DATABASE_URL": url}) as server,

@@ -105,12 +105,6 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size():
             self._cut_later()
 
-    async def run_asgi(self) -> None:
-        """Run the application; a connection that uvicorn closes at its end goes even if nobody reads the rest."""
-        await super().run_asgi()
-        if self.close_timer is None and self.transport.get_write_buffer_size():
-            self._cut_later()
-
     async def send(self, message: ASGISendEvent) -> None:
         """Send as uvicorn does, but know that a refused handshake is a complete one too."""
         await super().send(message)
