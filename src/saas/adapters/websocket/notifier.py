@@ -21,7 +21,7 @@ from saas.domain.values import SessionId
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 2.0
+POLL_SECONDS = 1.5
 SWEEP_SECONDS = 1.0
 COALESCE_SECONDS = 0.005
 RESTART_SECONDS = 1.0
