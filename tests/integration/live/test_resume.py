@@ -198,7 +198,7 @@ async def test_nothing_is_replayed_to_somebody_who_has_gone(
         for _ in range(5):
             (await listen(pair[0].port, ada.access_token, "&after=0")).transport.abort()
 
-        assert await settled() - before < 20_000, "a fifth of what all of them asked for"
+        assert await settled() - before < 60_000, "far from all that they asked for"
 
 
 async def test_the_cursor_may_come_with_the_token_in_the_first_message(pair: Pair, http: httpx.AsyncClient) -> None:
