@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -164,6 +165,15 @@ class Sluggish(Ear):
             self.transport.resume_reading()
 
 
+def handshake(port: int, query: str = "", headers: str = "") -> bytes:
+    """A client's opening handshake (RFC 6455, 4.1)."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET /ws{query and '?'}{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
+    ).encode("latin-1")
+
+
 AnyEar = TypeVar("AnyEar", bound=Ear)
 
 
@@ -171,18 +181,14 @@ async def dialled(
     kind: type[AnyEar], port: int, query: str = "", *, headers: str = "", receive_buffer: int | None = None
 ) -> AnyEar:
     """A socket whose handshake has been answered, however that went."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    request = (
-        f"GET /ws{query and '?'}{query} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{headers}\r\n"
-    )
+    request = handshake(port, query, headers)
     sock = socket.socket()
     if receive_buffer is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.setblocking(False)  # noqa: FBT003  # its own name for it
     loop = asyncio.get_running_loop()
     await loop.sock_connect(sock, ("127.0.0.1", port))
-    _, ear = await loop.create_connection(lambda: kind(request.encode("latin-1")), sock=sock)
+    _, ear = await loop.create_connection(lambda: kind(request), sock=sock)
     await ear.until(lambda ear: ear.status)
     return ear
 
@@ -225,6 +231,7 @@ def assert_saw(ear: Ear, feed: list[dict[str, Any]], after: int | None = None) -
     """The socket heard exactly the feed, in order: from `after` on, or from where it was when it connected."""
     start = ear.frames[0].payload["seq"] if after is None else after
     heard, expected = ear.activities, [entry for entry in feed if entry["seq"] > start]
-    assert [frame.seq for frame in heard] == [entry["seq"] for entry in expected]
+    seqs, wanted = [frame.seq for frame in heard], [entry["seq"] for entry in expected]
+    assert seqs == wanted, f"after {start}: lost {set(wanted) - set(seqs)}, too much {Counter(seqs) - Counter(wanted)}"
     told = [(frame.type, frame.payload, frame.id) for frame in heard]
     assert told == [(entry["type"], entry["metadata"], entry["id"]) for entry in expected]

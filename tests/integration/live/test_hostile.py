@@ -3,12 +3,13 @@
 import asyncio
 import os
 import select
+from contextlib import suppress
 
 import httpx
 import pytest
 
 from tests.integration.clients import Person, register
-from tests.integration.live.ears import PING, TEXT, Ear, dial, listen
+from tests.integration.live.ears import PING, TEXT, Ear, audience, dial, handshake, listen
 from tests.integration.live.storms import Writer, resident_bytes
 from tests.integration.live.wires import until
 from tests.integration.servers import ServerProcess
@@ -199,6 +200,27 @@ async def test_handshakes_are_refused_before_there_is_a_socket(pair: Pair, ada: 
         assert b"sec-websocket-extensions" not in ear.head.lower()
         assert status != 401 or b"www-authenticate: bearer" in ear.head.lower()
         ear.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x81\x02{}", b"\x88\x82" + bytes(4) + b"\x03\xe8", b"\x81\x81" + bytes(4) + b"\xff", b""]
+)
+async def test_frames_before_the_handshake_is_answered_and_leaving_in_the_middle_of_it_do_no_harm(
+    pair: Pair, ada: Person, raw: bytes
+) -> None:
+    request = handshake(pair[0].port, f"token={ada.access_token}&after=0")
+    for turn in range(20):
+        _, writer = await asyncio.open_connection("127.0.0.1", pair[0].port)
+        writer.write(request)
+        await asyncio.sleep(turn / 10_000)
+        writer.write(raw)
+        await asyncio.sleep(turn % 7 / 1_000)
+        writer.transport.abort()
+    async with asyncio.timeout(10):
+        while True:  # until there is room for as many as ever
+            with suppress(AssertionError):
+                async with audience([pair[0].port] * 20, ada.access_token):
+                    break
 
 
 async def test_who_does_not_ask_for_a_socket_is_told_to(pair: Pair, http: httpx.AsyncClient) -> None:

@@ -64,9 +64,11 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
                 self._part()
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the line to the application, which only starts after this."""
+        """Offer the line to the application, which only starts after this; frames may come once it has accepted."""
         super().handle_connect(event)
         if not self.close_sent:
+            self.read_paused = True
+            self.transport.pause_reading()
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[LINE] = self
 
@@ -91,7 +93,9 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.close_sent:
             return  # what it says after the end does not matter
         close = self.conn.close_sent
-        assert close is not None  # noqa: S101  # the exception has failed the connection
+        if close is None:  # there was no connection yet
+            self.abort()
+            return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
