@@ -68,20 +68,34 @@ async def write(port: int, orders: Iterable[str], message: str = EVENT) -> list[
     return written
 
 
-async def paced(port: int, token: str, *, rate: float, count: int, message: str = EVENT) -> list[Written]:
-    """Broadcast `count` times over one connection, at most `rate` times a second; all must succeed."""
+async def paced(
+    port: int, token: str, *, rate: float, count: int = 1_000_000, stop: asyncio.Event | None = None
+) -> list[Written]:
+    """Broadcast over one connection, at most `rate` times a second, until told to stop; all must succeed."""
     writer = Writer(port)
     written: list[Written] = []
     loop = asyncio.get_running_loop()
     start = loop.time()
     try:
-        while len(written) < count:
+        while len(written) < count and not (stop and stop.is_set()):
             await asyncio.sleep(start + len(written) / rate - loop.time())
-            written.append(await writer.broadcast(token, message))
+            written.append(await writer.broadcast(token, EVENT))
             assert written[-1].status == 201
     finally:
         writer.close()
     return written
+
+
+@asynccontextmanager
+async def stream(port: int, person: Person, rate: float = 100) -> AsyncIterator[None]:
+    """Meanwhile something happens all the time, and nothing more afterwards."""
+    stop = asyncio.Event()
+    writing = asyncio.create_task(paced(port, person.access_token, rate=rate, stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await writing
 
 
 async def outrun(slow: Sluggish, port: int, admin: Person, backlog: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import Ear, Frame, assert_saw, audience, dial, listen
-from tests.integration.live.storms import Writer, founded, paced, resident_bytes, write
+from tests.integration.live.storms import Writer, founded, paced, resident_bytes, stream, write
 from tests.integration.servers import ServerProcess
 
 Pair = tuple[ServerProcess, ServerProcess]
@@ -77,13 +77,8 @@ async def test_a_thousand_connects_into_a_running_stream_find_a_clean_seam(pair:
             ear.transport.abort()
             ears.append((after, ear.frames))
 
-    streams = [asyncio.create_task(paced(port, ada.access_token, rate=50, count=100_000)) for port in ports * 2]
-    try:
+    async with stream(ports[0], ada, 100), stream(ports[1], ada, 100):
         await asyncio.gather(*(connect(person) for person in (ada, *members) * 4))
-    finally:
-        for stream in streams:
-            stream.cancel()
-        await asyncio.gather(*streams, return_exceptions=True)
 
     ids = [""] + [entry["id"] for entry in await ada.feed()]
     assert len(ears) == 1_000
@@ -196,7 +191,8 @@ async def test_nothing_is_replayed_to_somebody_who_has_gone(
     async with long_log(superuser, ada, 20_000):
         before = await settled()
         for _ in range(5):
-            (await listen(pair[0].port, ada.access_token, "&after=0")).transport.abort()
+            fleeting = await dial(pair[0].port, f"token={ada.access_token}&after=0", receive_buffer=16_384)
+            fleeting.transport.abort()
 
         assert await settled() - before < 60_000, "far from all that they asked for"
 

@@ -89,7 +89,7 @@ async def bearable_rate(port: int, admin: Person, readers: Crowd) -> float:
     while True:
         seqs = [seq async for seq in push(port, admin, rate, int(rate * 2))]
         lateness = list(itertools.chain(*(each for _, each, _ in await heard(readers, max(seqs)))))
-        if percentile(lateness) < LATEST_MS / 2 or rate < 10:
+        if percentile(lateness) < LATEST_MS / 3 or rate < 10:
             return rate
         rate /= 2
 
