@@ -14,13 +14,21 @@ from saas.adapters.postgres.migrations import migrate
 from tests.integration.servers import SECRETS, ServerProcess, serving
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder for one test, which a PostgreSQL may live in.
+
+    Not in one of pytest's own: each run of pytest closes those to other accounts, also those of a run that is not
+    over, and PostgreSQL is another account when we are root.
+    """
+    with tempfile.TemporaryDirectory(prefix="saas-test-") as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """A PostgreSQL server; the URL names its superuser.
-
-    Not in a folder of pytest's: each run closes those to other accounts, and as root PostgreSQL is another account.
-    """
-    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, embedded_postgres(Path(folder)) as url:
+    """A PostgreSQL server; the URL names its superuser."""
+    with tempfile.TemporaryDirectory(prefix="saas-tests-") as folder, embedded_postgres(Path(folder)) as url:
         yield url
 
 
