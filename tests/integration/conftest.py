@@ -27,8 +27,14 @@ def tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """A PostgreSQL server; the URL names its superuser."""
+    """A PostgreSQL server that never waits for the disk, however slow that is; the URL names its superuser.
+
+    Tests of what survives a crash of PostgreSQL itself start one of their own.
+    """
     with tempfile.TemporaryDirectory(prefix="saas-tests-") as folder, embedded_postgres(Path(folder)) as url:
+        for setting in ("synchronous_commit", "fsync"):
+            asyncio.run(_execute(url, f"alter system set {setting} = off"))
+        asyncio.run(_execute(url, "select pg_reload_conf()"))
         yield url
 
 
