@@ -4,12 +4,14 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
+from tests.integration.servers import lasting_port
+
 
 class Proxy:
     """A way over TCP to a database that listens on a Unix socket only."""
 
     def __init__(self, database_url: str) -> None:
-        self.port = 0
+        self.port = lasting_port()
         self._socket = parse_qs(urlsplit(database_url).query)["host"][0] + "/.s.PGSQL.5432"
         self._flows = asyncio.Event()
         self._ends: set[asyncio.StreamWriter] = set()
@@ -24,7 +26,6 @@ class Proxy:
         self._flows.set()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-            self.port = self._listener.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
         """Drop whoever is connected, and refuse all others."""

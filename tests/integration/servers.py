@@ -1,13 +1,15 @@
 """Real processes: the `saas` command, started as anybody would start it, and stopped however a test wants."""
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 READY_SECONDS = 30.0
@@ -16,6 +18,19 @@ SECRETS = {
     "JWT_ACCESS_SECRET": "an access secret that only tests know of",
     "JWT_REFRESH_SECRET": "a refresh secret that only tests know of",
 }
+
+
+def lasting_port() -> int:
+    """A free port for a server that goes away and comes back to it.
+
+    Not one of those that systems give to outgoing connections: a client that connects again and again would in time
+    be given the very port that it calls, and be connected to itself.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class ServerProcess:

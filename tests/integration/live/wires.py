@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib.util
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -12,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+
+from tests.integration.servers import lasting_port
 
 LISTENER = b"saas-listener"
 
@@ -75,9 +76,7 @@ class Valkey:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = lasting_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
