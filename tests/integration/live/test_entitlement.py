@@ -5,6 +5,7 @@ import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -14,7 +15,7 @@ import httpx
 import pytest
 
 from tests.integration.clients import Person, join, log_in, register
-from tests.integration.live.ears import Ear, assert_saw, audience, dial, listen
+from tests.integration.live.ears import Ear, Frame, assert_saw, audience, dial, listen
 from tests.integration.live.storms import served, stream, write
 from tests.integration.live.wires import Wire, until
 from tests.integration.servers import ServerProcess, serving
@@ -23,10 +24,23 @@ Pair = tuple[ServerProcess, ServerProcess]
 Result = TypeVar("Result")
 
 
-async def assert_closed_in_time(ears: Sequence[Ear], code: int, since: float, seconds: float = 1) -> None:
+async def assert_closed_in_time(ears: Sequence[Ear], code: int, since: float, seconds: float = 3) -> None:
     for ear in ears:
         assert await ear.closed() == code
         assert ear.closed_at - since < seconds
+
+
+async def test_with_nothing_else_going_on_removed_members_and_ended_sessions_are_parted_from_within_a_second(
+    pair: Pair, http: httpx.AsyncClient
+) -> None:
+    ada = await register(http)
+    bo, again = await join(ada), await log_in(http, ada.email)
+    ports = [server.port for server in pair]
+    async with audience(ports * 2, bo.access_token) as removed, audience(ports * 2, again.access_token) as ended:
+        await ada.data("DELETE", f"/api/users/{bo.id}")
+        await assert_closed_in_time(removed, 4403, time.time(), seconds=1)
+        await log_out(again)
+        await assert_closed_in_time(ended, 4401, time.time(), seconds=1)
 
 
 async def test_a_removed_member_hears_nothing_of_it_and_nothing_after_it_anywhere(
@@ -77,7 +91,7 @@ async def test_a_member_removed_while_a_socket_is_on_its_way_in_does_not_get_in_
         for ear in ears:
             assert ear.status in (101, 401)
             await ear.closed()
-            assert ear.closed_at - since < 1
+            assert ear.closed_at - since < 3
             if ear.status == 101:
                 got_in += 1
                 assert ear.close_code == 4403
@@ -87,7 +101,7 @@ async def test_a_member_removed_while_a_socket_is_on_its_way_in_does_not_get_in_
             "update organisations set members = members + 1 where id = $1", UUID(ada.organisation["id"])
         )
         bo = await log_in(http, bo.email)
-    assert 20 < got_in < 220, "of 240"
+    assert 0 < got_in < 240
 
 
 async def log_out(person: Person) -> None:
@@ -128,7 +142,7 @@ async def test_a_session_whose_end_no_hint_told_of_is_found_all_the_same(
     ada = await register(http)
     async with audience([server.port for server in pair], ada.access_token) as ears:
         await superuser.execute("update sessions set ended_at = now() where user_id = $1", UUID(ada.id))
-        await assert_closed_in_time(ears, 4401, time.time(), seconds=5)
+        await assert_closed_in_time(ears, 4401, time.time(), seconds=10)
 
 
 async def test_a_removal_that_no_hint_told_of_is_found_and_is_no_mere_end_of_a_session(
@@ -142,7 +156,7 @@ async def test_a_removal_that_no_hint_told_of_is_found_and_is_no_mere_end_of_a_s
         wire.swallows = True
         async with audience([deaf.port] * 3, bo.access_token) as ears:
             await ada.data("DELETE", f"/api/users/{bo.id}")
-            await assert_closed_in_time(ears, 4403, time.time(), seconds=5)
+            await assert_closed_in_time(ears, 4403, time.time(), seconds=10)
 
 
 async def refreshed(person: Person) -> Person:
@@ -151,13 +165,17 @@ async def refreshed(person: Person) -> Person:
     return Person(person.http, person.id, person.email, data["accessToken"], data["refreshToken"], person.organisation)
 
 
+def expiry(frame: Frame) -> float:
+    """When the token that this frame confirms expires."""
+    return datetime.fromisoformat(frame.payload["expiresAt"]).timestamp()
+
+
 async def test_a_token_that_expires_ends_its_socket_unless_a_newer_one_takes_its_place(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
-    with serving(tmp_path, {**environ, "JWT_ACCESS_EXPIRES_IN": "3s"}) as server:
+    with serving(tmp_path, {**environ, "JWT_ACCESS_EXPIRES_IN": "6s"}) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
             ada = await register(http)
-            since = time.time()
             async with audience([server.port] * 2, ada.access_token) as [renewed, left_alone]:
                 for _ in range(3):
                     await asyncio.sleep(1.5)
@@ -165,14 +183,15 @@ async def test_a_token_that_expires_ends_its_socket_unless_a_newer_one_takes_its
                     renewed.say_json("AUTH", token=ada.access_token)
                     await write(server.port, [ada.access_token] * 5)
                 await renewed.reached(16)
-                assert [frame.type for frame in renewed.frames].count("AUTHENTICATED") == 3
                 assert_saw(renewed, await ada.feed())
+                *_, last = authenticated = [frame for frame in renewed.frames if frame.type == "AUTHENTICATED"]
+                assert len(authenticated) == 3
 
-                await assert_closed_in_time([left_alone], 4401, since, seconds=5)
-                assert left_alone.closed_at - since > 2
-                assert not renewed.is_lost
-                since = time.time()
-                await assert_closed_in_time([renewed], 4401, since, seconds=5)
+                first = left_alone.frames[0]
+                assert expiry(first) + 3 < expiry(last)
+                for ear, frame in ((left_alone, first), (renewed, last)):
+                    await assert_closed_in_time([ear], 4401, expiry(frame))
+                    assert ear.closed_at >= expiry(frame)
 
 
 async def test_a_token_of_somebody_else_or_none_at_all_ends_the_socket(pair: Pair, http: httpx.AsyncClient) -> None:
@@ -197,7 +216,7 @@ async def test_one_person_may_have_twenty_sockets_in_a_process(pair: Pair, http:
         async with audience([pair[1].port], ada.access_token):
             pass
         ears.pop().transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 ear = await dial(port, f"token={ada.access_token}")
                 await ear.until(lambda ear: ear.frames or ear.is_lost)
