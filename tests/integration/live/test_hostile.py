@@ -3,6 +3,7 @@
 import asyncio
 import os
 import select
+from collections.abc import Sequence
 from contextlib import suppress
 
 import httpx
@@ -110,41 +111,45 @@ async def test_a_flood_of_messages_ends_the_socket(ear: Ear) -> None:
     assert len(ear.frames) <= 61
 
 
-async def gone(ear: Ear, seconds: float) -> None:
-    """Wait for the reset of a connection that nobody reads from."""
+async def gone(ears: Sequence[Ear]) -> None:
+    """Wait for the resets of connections that nobody reads from."""
     poll = select.poll()
-    poll.register(ear.transport.get_extra_info("socket"), 0)
-    async with asyncio.timeout(seconds):
-        while not poll.poll(0):  # noqa: ASYNC110 - asyncio only watches who reads or writes
+    for ear in ears:
+        poll.register(ear.transport.get_extra_info("socket"), 0)
+    async with asyncio.timeout(25):
+        while len(poll.poll(0)) < len(ears):  # noqa: ASYNC110 - asyncio only watches who reads or writes
             await asyncio.sleep(0.05)
+    for ear in ears:
+        ear.transport.abort()
+
+
+async def deaf_ears(port: int, person: Person) -> list[Ear]:
+    """Three sockets that read nothing."""
+    ears = [await listen(port, person.access_token, receive_buffer=4_096) for _ in range(3)]
+    for ear in ears:
+        ear.transport.pause_reading()
+    return ears
 
 
 async def test_pings_of_one_that_reads_no_answers_do_not_pile_up(pair: Pair, ada: Person) -> None:
     before = resident_bytes(pair[0])
-    for _ in range(3):
-        deaf = await listen(pair[0].port, ada.access_token, receive_buffer=4_096)
-        deaf.transport.pause_reading()
-        pings = (b"\x89\xfd" + bytes(4 + 125)) * 1_000
-        for _ in range(200):
-            deaf.transport.write(pings)
-        await gone(deaf, 30)
-        deaf.transport.abort()
+    ears = await deaf_ears(pair[0].port, ada)
+    pings = (b"\x89\xfd" + bytes(4 + 125)) * 1_000
+    for ear in ears * 200:
+        ear.transport.write(pings)
+    await gone(ears)
     assert resident_bytes(pair[0]) - before < 16_000_000
 
 
-@pytest.mark.parametrize("parting", [b"\x81\x02{}", b"\x88\x82" + bytes(4) + b"\x03\xe8", b""])
-async def test_one_that_reads_nothing_is_not_kept_for_what_it_has_not_read(
-    pair: Pair, ada: Person, parting: bytes
-) -> None:
-    deaf = await listen(pair[0].port, ada.access_token, receive_buffer=4_096)
-    deaf.transport.pause_reading()
+async def test_those_that_read_nothing_are_not_kept_for_what_they_have_not_read(pair: Pair, ada: Person) -> None:
+    ears = await deaf_ears(pair[0].port, ada)
     writer = Writer(pair[0].port)
     for _ in range(70):  # more than the kernel takes, less than we keep
         await writer.broadcast(ada.access_token, "\N{HAMMER}" * 4_000)
     writer.close()
-    deaf.transport.write(parting)
-    await gone(deaf, 15)
-    deaf.transport.abort()
+    for ear, parting in zip(ears, (b"\x81\x02{}", b"\x88\x82" + bytes(4) + b"\x03\xe8", b""), strict=True):
+        ear.transport.write(parting)
+    await gone(ears)
 
 
 @pytest.mark.parametrize(
@@ -163,14 +168,14 @@ async def test_a_first_message_that_proves_nothing_ends_the_socket(pair: Pair, f
 
 
 async def test_one_that_never_says_who_it_is_is_not_kept_for_long(pair: Pair) -> None:
-    silent, pinging, babbling = [await dial(pair[0].port) for _ in range(3)]
     loop = asyncio.get_running_loop()
     start = loop.time()
+    silent, pinging, babbling = [await dial(pair[0].port) for _ in range(3)]
     pinging.say(b"", PING)
     babbling.say(b"{", is_last=False)
     for stranger in (silent, pinging, babbling):
-        assert await stranger.closed(15) == 4401
-    assert 4 < loop.time() - start < 9
+        assert await stranger.closed() == 4401
+    assert 4.9 < loop.time() - start < 15
 
 
 async def test_handshakes_are_refused_before_there_is_a_socket(pair: Pair, ada: Person) -> None:
@@ -216,7 +221,7 @@ async def test_frames_before_the_handshake_is_answered_and_leaving_in_the_middle
         writer.write(raw)
         await asyncio.sleep(turn % 7 / 1_000)
         writer.transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:  # until there is room for as many as ever
             with suppress(AssertionError):
                 async with audience([pair[0].port] * 20, ada.access_token):
