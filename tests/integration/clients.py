@@ -110,13 +110,13 @@ class Socket:
     connection: ClientConnection
     frames: list[dict[str, Any]] = field(default_factory=list)
 
-    async def next(self, seconds: float = 5) -> dict[str, Any]:
+    async def next(self, seconds: float = 30) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             frame: dict[str, Any] = json.loads(await self.connection.recv())
         self.frames.append(frame)
         return frame
 
-    async def until(self, type_: str, seconds: float = 5) -> dict[str, Any]:
+    async def until(self, type_: str, seconds: float = 30) -> dict[str, Any]:
         """The next frame of this type; those before it are in `frames`."""
         async with asyncio.timeout(seconds):
             while True:
@@ -127,7 +127,7 @@ class Socket:
     async def say(self, type_: str, **payload: object) -> None:
         await self.connection.send(json.dumps({"type": type_, "payload": payload}))
 
-    async def closed(self, seconds: float = 5) -> tuple[int, list[dict[str, Any]]]:
+    async def closed(self, seconds: float = 30) -> tuple[int, list[dict[str, Any]]]:
         """The code it was closed with, and what came before that."""
         before: list[dict[str, Any]] = []
         async with asyncio.timeout(seconds):

@@ -59,7 +59,7 @@ async def test_within_its_grace_the_predecessor_is_answered_with_the_same_succes
     ada: Person, superuser: asyncpg.Connection
 ) -> None:
     second = await successor(ada.http, ada.refresh_token)
-    await move(superuser, ada, "rotated_at", timedelta(seconds=-8))
+    await move(superuser, ada, "rotated_at", timedelta(seconds=-5))
 
     assert await successor(ada.http, ada.refresh_token) == second
     assert second != ada.refresh_token

@@ -126,7 +126,7 @@ class Ear(asyncio.Protocol):
         """Wait for the activity with this seq."""
         await self.until(lambda ear: ear.frames and ear.frames[-1].seq >= seq, seconds)
 
-    async def closed(self, seconds: float = 10) -> int | None:
+    async def closed(self, seconds: float = PATIENCE) -> int | None:
         """The code that it was closed with, if the server said one."""
         await self.until(lambda ear: ear.is_lost, seconds)
         return self.close_code
