@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -121,6 +122,9 @@ async def served(folder: Path, environ: Mapping[str, str]) -> AsyncIterator[Serv
 
 def resident_bytes(server: ServerProcess) -> int:
     """The memory that the process has of the machine's."""
+    pages = Path(f"/proc/{server.process.pid}/statm")
+    if pages.exists():
+        return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     shown = subprocess.run(["ps", "-o", "rss=", "-p", str(server.process.pid)], capture_output=True, check=True)  # noqa: S603, S607
     return int(shown.stdout) * 1024
 
