@@ -50,7 +50,7 @@ async def test_clients_whose_sockets_are_cut_again_and_again_lose_nothing_and_he
     ]
     start = (await ada.feed())[-1]["seq"]
 
-    written = await asyncio.gather(*(paced(port, ada.access_token, rate=50, count=1_000) for port in ports))
+    written = await asyncio.gather(*(paced(port, ada.access_token, rate=75, count=1_000) for port in ports))
     last.set_result(max(each.seq for each in itertools.chain(*written)))
 
     feed = await ada.feed()
