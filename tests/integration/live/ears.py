@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which a test gives up; nothing is expected to take as long."""
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 import select
 import statistics
 import sys
@@ -27,8 +28,8 @@ GONE_SECONDS = 15
 KERNEL_BYTES = 1_000_000
 """More than waits for one reader outside of the process; from then on nothing moves."""
 
-FASTEST, SLOWEST = 100.0, 25.0
-"""Events a second."""
+RATES = (25.0, 35.0, 50.0, 70.0, 100.0)
+"""Events a second, one of which suits the machine."""
 
 GROWTH_BYTES = 64 * 1024 * 1024
 
@@ -91,14 +92,14 @@ async def push(port: int, admin: Person, rate: float, count: int) -> AsyncIterat
 
 async def bearable_rate(port: int, admin: Person, readers: Crowd) -> float:
     """Events a second with which this machine, as busy as it is, serves healthy readers well in time."""
-    rate = FASTEST
-    while rate > SLOWEST:
+    bearable = RATES[0]
+    for rate in RATES:
         seqs = [seq async for seq in push(port, admin, rate, int(rate * 2))]
         lateness = list(itertools.chain(*(each for _, each, _ in await heard(readers, max(seqs)))))
-        if percentile(lateness) < LATEST_MS / 3:
+        if percentile(lateness) >= LATEST_MS / 3:
             break
-        rate = max(rate * 0.7, SLOWEST)
-    return rate
+        bearable = rate
+    return bearable
 
 
 async def heard(readers: Crowd, last: int) -> list[tuple[list[int], list[float], int | None]]:
@@ -123,13 +124,15 @@ async def test_those_who_stop_reading_delay_nobody_take_little_memory_and_are_so
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
             admin, members = await founded(http, members=9)
         tokens = [person.access_token for person in (admin, *members[:8]) for _ in range(20)]
-        async with crowd(server.port, tokens) as readers:
-            assert len(await readers.ask()) == HEALTHY
-            rate = await bearable_rate(server.port, admin, readers)
-            late = await stall(server, admin, members[8], readers, rate)
-            if late >= LATEST_MS:  # by now the machine may be busier than when the rate was found
-                late = await stall(server, admin, members[8], readers, max(rate / 2, SLOWEST))
-            assert late < LATEST_MS
+        rate = 0.0
+        for _ in range(2):  # for the machine may become busier than it was when the rate was found
+            async with crowd(server.port, tokens) as readers:
+                assert len(await readers.ask()) == HEALTHY
+                rate = max(rate / 2, RATES[0]) if rate else await bearable_rate(server.port, admin, readers)
+                late = await stall(server, admin, members[8], readers, rate)
+            if late < LATEST_MS:
+                break
+        assert late < LATEST_MS
 
 
 async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Crowd, rate: float) -> float:
@@ -154,8 +157,12 @@ async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Cr
 
     total = await heard(readers, max(seqs))
     late = percentile(list(itertools.chain(*(lateness for _, lateness, _ in total))))
+    kept = [each for each, _, code in total if code != 4408]
+    if len(kept) < len(total):  # some were so late that they were sent away
+        late = math.inf
     print(f"{rate:.0f} events/s, p99 {late:.0f} ms, {max(growth) / 1e6:.1f} MB, gone after {gone_at - full_at:.1f} s")  # noqa: T201
-    assert all(each == sorted(seqs) and code is None for each, _, code in total)
+    assert all(code in (None, 4408) for _, _, code in total)
+    assert all(each == sorted(seqs) for each in kept)
     assert gone_at
     assert gone_at - full_at < GONE_SECONDS
     assert max(growth) < GROWTH_BYTES
