@@ -57,26 +57,26 @@ def test_an_invite_is_not_accepted_after_24_hours() -> None:
     assert note.status is InviteStatus.PENDING
 
 
-def test_an_invite_that_made_way_has_expired() -> None:
+def test_an_invite_marked_expired_cannot_be_accepted() -> None:
     note = invite(status=InviteStatus.EXPIRED)
 
     with pytest.raises(InviteExpired):
         note.accept(by=user("Bo").person, at=NOW)
 
 
-def test_an_expired_invite_makes_way_for_a_new_one() -> None:
+def test_an_expired_invite_is_marked_so() -> None:
     note = invite()
 
-    lapsed = note.make_way(at=TOO_LATE)
+    lapsed = note.expire(at=TOO_LATE)
 
     assert lapsed == InviteLapsed(invite_id=note.id, email=note.email, at=TOO_LATE)
     assert note.status is InviteStatus.EXPIRED
 
 
-def test_an_invite_that_is_still_good_does_not_make_way() -> None:
+def test_an_invite_that_is_still_good_is_not_marked_expired() -> None:
     note = invite()
 
     with pytest.raises(AlreadyInvited):
-        note.make_way(at=LAST_MOMENT)
+        note.expire(at=LAST_MOMENT)
 
     assert note.status is InviteStatus.PENDING

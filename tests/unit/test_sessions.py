@@ -37,7 +37,7 @@ def test_an_idle_time_longer_than_the_total_does_not_count() -> None:
 def test_the_newest_token_gets_a_successor_and_a_new_idle_time() -> None:
     signed_in = started()
 
-    signed_in.rotate(0, idle=IDLE, at=NOW + DAY)
+    assert signed_in.rotate(0, idle=IDLE, at=NOW + DAY)
 
     assert signed_in.generation == 1
     assert signed_in.rotated_at == NOW + DAY
@@ -59,8 +59,8 @@ def test_the_predecessor_gets_the_same_successor_for_10_seconds() -> None:
     signed_in.rotate(0, idle=IDLE, at=NOW)
     once = replace(signed_in)
 
-    signed_in.rotate(0, idle=IDLE, at=NOW + GRACE)
-    signed_in.rotate(0, idle=IDLE, at=NOW + GRACE)
+    assert signed_in.rotate(0, idle=IDLE, at=NOW + GRACE)
+    assert signed_in.rotate(0, idle=IDLE, at=NOW + GRACE)
 
     assert signed_in == once
 
@@ -70,7 +70,7 @@ def test_the_predecessor_after_10_seconds_ends_the_session() -> None:
     signed_in.rotate(0, idle=IDLE, at=NOW)
     replayed_at = NOW + GRACE + INSTANT
 
-    signed_in.rotate(0, idle=IDLE, at=replayed_at)
+    assert not signed_in.rotate(0, idle=IDLE, at=replayed_at)
 
     assert signed_in.ended_at == replayed_at
     assert signed_in.generation == 1

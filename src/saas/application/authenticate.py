@@ -11,8 +11,8 @@ from saas.domain.errors import SessionEnded
 class Authenticate:
     """Turn an access token into a proven actor.
 
-    The token is believed for who it names; session, membership and role are asked of the database each time,
-    so that logout, removal and demotion act on the very next request.
+    The token tells whom it was issued to; session, membership and role are read from the database each time,
+    so that logout, removal and demotion take effect on the next request.
     """
 
     tokens: Tokens

@@ -6,13 +6,13 @@ from saas.application.actor import Actor
 from saas.application.ports import Begin, Clock, NewId, Notifier, Tokens
 from saas.domain.errors import AlreadyMember
 from saas.domain.events import Event
-from saas.domain.invites import INVITE_LIFETIME, Invite, InviteStatus
+from saas.domain.invites import Invite
 from saas.domain.values import InviteId, Role, email_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InviteUserCommand:
-    """Whom to invite, as what."""
+    """The address to invite, and the role the person will have."""
 
     email: str
     role: Role = Role.MEMBER
@@ -37,22 +37,14 @@ class InviteUser:
         email = email_address(command.email)
         token, digest = self.tokens.new_invite(actor.organisation_id)
         now = self.clock()
-        invite = Invite(
-            id=InviteId(self.new_id()),
-            email=email,
-            role=command.role,
-            token_digest=digest,
-            status=InviteStatus.PENDING,
-            created_at=now,
-            expires_at=now + INVITE_LIFETIME,
-        )
+        invite = Invite.issue(InviteId(self.new_id()), email, command.role, digest, at=now)
         async with self.begin() as work:
             tenant = await work.tenant(actor.organisation_id)
             if await tenant.members.has(email):
                 raise AlreadyMember
             events: list[Event] = []
             if earlier := await tenant.invites.pending(email):
-                events.append(earlier.make_way(at=now))
+                events.append(earlier.expire(at=now))
                 await tenant.invites.save(earlier)
             tenant.organisation.reserve()
             await tenant.invites.add(invite)

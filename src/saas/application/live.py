@@ -1,4 +1,4 @@
-"""What the live channel needs from outside: the log to read from, and a way to hint other processes."""
+"""The ports of the live channel: the log to read from, and a way to send hints to other processes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from saas.domain.values import OrganisationId, SessionId
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """News that may get lost: how far some logs go, and which sessions are over."""
+    """How far some logs go and which sessions are over, as far as the sender knows."""
 
     positions: Mapping[OrganisationId, int] = field(default_factory=dict)
     ended: frozenset[SessionId] = frozenset()
@@ -27,7 +27,7 @@ class Hint:
 
 
 class Signals(Protocol):
-    """Carries hints between processes, as well as it can; nobody depends on a hint arriving."""
+    """Carries hints between processes. A hint may get lost: the poll finds what it would have told."""
 
     async def send(self, hint: Hint) -> None:
         """Tell the other processes, and perhaps this one too. Raises `Unavailable`."""
@@ -38,11 +38,11 @@ class Signals(Protocol):
         ...
 
     def follow(self, organisation_id: OrganisationId) -> None:
-        """Somebody listens to this organisation here; hints about others may be left out."""
+        """Receive hints for this organisation; those for organisations not followed may be left out."""
         ...
 
     def unfollow(self, organisation_id: OrganisationId) -> None:
-        """Nobody does any more."""
+        """Stop receiving hints for this organisation."""
         ...
 
 
@@ -59,7 +59,7 @@ class Log(Protocol):
 
 
 class Follower(Protocol):
-    """What following many logs takes. All raise `Unavailable`."""
+    """Reads that the live channel does for all its organisations. All raise `Unavailable`."""
 
     def log(self, organisation_id: OrganisationId) -> Log:
         """The log of one organisation."""

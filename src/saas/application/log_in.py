@@ -13,7 +13,7 @@ from saas.domain.values import OrganisationId, SessionId, email_address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogInCommand:
-    """Who one claims to be, and which of one's organisations to enter (None: the longest-standing)."""
+    """Credentials, and the organisation to sign in to (None: the one the person joined first)."""
 
     email: str
     password: str

@@ -1,7 +1,7 @@
 """Everything the use cases need from outside, on one page; adapters satisfy these by shape, nothing inherits.
 
-The tenant is a door: what belongs to an organisation is reached through `UnitOfWork.tenant` or `Reads.tenant`,
-and nothing behind that door takes an organisation's id.
+What belongs to an organisation is reached through `UnitOfWork.tenant` or `Reads.tenant` only; the methods of what
+these return take no organisation id, so that a query for the wrong tenant cannot be written.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -74,7 +74,7 @@ class Members(Protocol):
         ...
 
     async def remove(self, membership: Membership) -> None:
-        """Take the person out of the organisation; the account stays."""
+        """Delete the membership; the account stays."""
         ...
 
 
@@ -99,7 +99,7 @@ class Invites(Protocol):
 
 
 class Tenant(Protocol):
-    """One organisation, locked: until the work ends nobody else decides about its seats, roles, plan or log."""
+    """One organisation, locked: until the work ends no other work can change its seats, roles, plan or log."""
 
     @property
     def organisation(self) -> Organisation:
@@ -156,7 +156,7 @@ class Begin(Protocol):
 
 
 class TenantReads(Protocol):
-    """What one organisation shows, one statement each."""
+    """The reads of one organisation, one statement each."""
 
     async def organisation(self) -> OrganisationView:
         """The organisation itself."""
@@ -187,7 +187,7 @@ class Reads(Protocol):
         ...
 
     def tenant(self, organisation_id: OrganisationId) -> TenantReads:
-        """What this organisation shows; costs nothing yet."""
+        """The reads of this organisation; no statement is run yet."""
         ...
 
     async def ping(self) -> None:
@@ -196,14 +196,14 @@ class Reads(Protocol):
 
 
 class Notifier(Protocol):
-    """Shows what happened to those who watch."""
+    """Tells live subscribers what happened."""
 
     async def publish(self, activities: Sequence[Activity]) -> None:
         """Show committed activities to the organisation's live subscribers."""
         ...
 
     async def end_sessions(self, sessions: Sequence[SessionId]) -> None:
-        """Close what is open in the name of sessions that have ended."""
+        """Close the sockets of sessions that have ended."""
         ...
 
 
@@ -215,7 +215,7 @@ class Passwords(Protocol):
         ...
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether it is the password; with nothing stored it takes just as long and says no."""
+        """Whether it is the password. Without `stored` it takes just as long and returns False."""
         ...
 
 

@@ -9,7 +9,6 @@ from saas.application.views import Affiliation
 from saas.domain.events import OrganisationFounded
 from saas.domain.members import Membership, User
 from saas.domain.organisations import Organisation
-from saas.domain.plans import Plan
 from saas.domain.sessions import Session
 from saas.domain.values import (
     OrganisationId,
@@ -25,7 +24,7 @@ from saas.domain.values import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisterCommand:
-    """What somebody tells us to get started."""
+    """The person and the organisation to create."""
 
     name: str
     email: str
@@ -55,15 +54,7 @@ class RegisterOrganisation:
 
         now = self.clock()
         user = User(id=UserId(self.new_id()), email=email, name=name, password_hash=password_hash, created_at=now)
-        organisation = Organisation(
-            id=OrganisationId(self.new_id()),
-            name=organisation_name,
-            slug="",
-            plan=Plan.FREE,
-            members=1,
-            reserved=0,
-            created_at=now,
-        )
+        organisation = Organisation.create(OrganisationId(self.new_id()), organisation_name, at=now)
         session = Session.start(SessionId(self.new_id()), user.id, organisation.id, idle=self.idle, at=now)
         async with self.begin() as work:
             await work.users.add(user)

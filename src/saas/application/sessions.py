@@ -30,15 +30,16 @@ class RefreshSession:
             session = await work.sessions.lock(session_id)
             if session is None:
                 raise SessionEnded
-            session.rotate(generation, idle=self.idle, at=now)
-            if session.ended_at is None:  # a replay is dealt with whatever organisation it asks for
+            pair = None
+            if session.rotate(generation, idle=self.idle, at=now):
                 into = choose(await work.affiliations(session.user_id), organisation_id or session.organisation_id)
                 session.organisation_id = into.id
+                pair = TokenPair.issue(session, into.role, self.tokens)
             await work.sessions.save(session)
-        if session.ended_at is not None:  # a replayed token ended it: committed first, so that it survives the 401
+        if pair is None:  # a replay; its ending was committed, so that it survives the 401
             await self.notifier.end_sessions([session.id])
             raise SessionEnded
-        return TokenPair.issue(session, into.role, self.tokens)
+        return pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class SignedIn(View, frozen=True):
 
 
 class LoggedIn(SignedIn, frozen=True):
-    """The reply to logging in, with the organisations one could have entered instead."""
+    """The reply to logging in, with all organisations of the person."""
 
     organisations: Sequence[OrganisationChoice]
 
@@ -82,7 +82,7 @@ def signed_in(user: User, session: Session, into: Affiliation, tokens: Tokens) -
 def logged_in(
     user: User, session: Session, into: Affiliation, affiliations: Sequence[Affiliation], tokens: Tokens
 ) -> LoggedIn:
-    """The same, with a choice."""
+    """The same, with the list of the person's organisations."""
     entered = signed_in(user, session, into, tokens)
     choice = [OrganisationChoice(each.id, each.name, each.slug, each.role) for each in affiliations]
     return LoggedIn(entered.access_token, entered.refresh_token, entered.user, entered.organisation, choice)

@@ -1,4 +1,4 @@
-"""What can happen in an organisation. Event is closed: a new one does not type-check until everything shows it."""
+"""What can happen in an organisation. Event is a closed union: mypy fails until a new one has a payload."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from saas.domain.values import ActivityId, Email, InviteId, OrganisationId, Pers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganisationFounded:
-    """Somebody registered and got an organisation of their own."""
+    """A person registered and got an organisation of their own."""
 
     actor: Person
     name: str
@@ -87,7 +87,7 @@ class InviteAccepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InviteLapsed:
-    """An invite went unused; nobody did it, time did."""
+    """An invite expired unused. It has no actor."""
 
     invite_id: InviteId
     email: Email

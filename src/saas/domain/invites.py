@@ -12,7 +12,7 @@ INVITE_LIFETIME = timedelta(hours=24)
 
 
 class InviteStatus(StrEnum):
-    """An invite is pending until exactly one of the others happens to it."""
+    """An invite starts as PENDING and changes once, to one of the others."""
 
     PENDING = "PENDING"
     ACCEPTED = "ACCEPTED"
@@ -31,8 +31,21 @@ class Invite:
     created_at: datetime
     expires_at: datetime
 
+    @classmethod
+    def issue(cls, invite_id: InviteId, email: Email, role: Role, token_digest: bytes, *, at: datetime) -> "Invite":
+        """A new invite, good for 24 hours."""
+        return cls(
+            id=invite_id,
+            email=email,
+            role=role,
+            token_digest=token_digest,
+            status=InviteStatus.PENDING,
+            created_at=at,
+            expires_at=at + INVITE_LIFETIME,
+        )
+
     def sent(self, *, by: Person) -> InviteSent:
-        """The event of it going out."""
+        """The event of sending it."""
         return InviteSent(
             actor=by,
             invite_id=self.id,
@@ -42,8 +55,8 @@ class Invite:
             at=self.created_at,
         )
 
-    def make_way(self, *, at: datetime) -> InviteLapsed:
-        """Step aside for a new invite to the same address, if expired. Raises `AlreadyInvited` while it is good."""
+    def expire(self, *, at: datetime) -> InviteLapsed:
+        """Mark it expired, so that its address can be invited again. Raises `AlreadyInvited` while it is good."""
         if at < self.expires_at:
             raise AlreadyInvited
         self.status = InviteStatus.EXPIRED
@@ -57,7 +70,7 @@ class Invite:
             raise InviteExpired
 
     def accept(self, *, by: Person, at: datetime) -> InviteAccepted:
-        """Be used, once. Raises as `require_open` does."""
+        """Use it, which works once. Raises as `require_open` does."""
         self.require_open(at)
         self.status = InviteStatus.ACCEPTED
         return InviteAccepted(actor=by, invite_id=self.id, email=self.email, at=at)

@@ -1,4 +1,4 @@
-"""People and what they are in an organisation: a User is somebody, a Membership is their place somewhere."""
+"""User: a person with an account. Membership: their role in one organisation."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Organisation: who fits in, and what changes when the plan does."""
+"""Organisation: its seats and its plan."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,11 @@ class Organisation:
     reserved: int
     """Seats promised by unexpired invites."""
     created_at: datetime
+
+    @classmethod
+    def create(cls, organisation_id: OrganisationId, name: str, *, at: datetime) -> "Organisation":
+        """A new organisation on the FREE plan with its first member; its slug is chosen when it is stored."""
+        return cls(id=organisation_id, name=name, slug="", plan=Plan.FREE, members=1, reserved=0, created_at=at)
 
     def reserve(self) -> None:
         """Promise a seat to an invite. Raises `SeatLimitReached`."""

@@ -12,7 +12,7 @@ from saas.domain.values import OrganisationId, SessionId, UserId
 
 TOTAL_LIFETIME = timedelta(days=30)
 GRACE = timedelta(seconds=10)
-"""How long the direct predecessor is forgiven: a reply that got lost, two tabs that refreshed at once."""
+"""How long the direct predecessor still works: for a client whose reply got lost, or two tabs at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,19 +44,23 @@ class Session:
             expires_at=at + min(idle, TOTAL_LIFETIME),
         )
 
-    def rotate(self, presented: int, *, idle: timedelta, at: datetime) -> None:
+    def rotate(self, presented: int, *, idle: timedelta, at: datetime) -> bool:
         """Exchange the refresh token of generation `presented` for the one of `self.generation`.
 
-        The predecessor within its grace gets the same successor again. Anything else that is not the newest
-        ends the session, which is to be saved even so. Raises `SessionEnded` if that had happened before.
+        The direct predecessor gets the same successor again during its grace. Any other old token is a replay:
+        it ends the session and returns False; save the session in that case too, so that the ending lasts.
+        Raises `SessionEnded` when the session was over before.
         """
         self.require_alive(at)
         if presented == self.generation:
             self.generation += 1
             self.rotated_at = at
             self.expires_at = min(at + idle, self.created_at + TOTAL_LIFETIME)
-        elif not (presented == self.generation - 1 and at - self.rotated_at <= GRACE):
-            self.end(at)
+            return True
+        if presented == self.generation - 1 and at - self.rotated_at <= GRACE:
+            return True
+        self.end(at)
+        return False
 
     def end(self, at: datetime) -> None:
         """Log out; ending twice changes nothing."""
