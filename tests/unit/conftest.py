@@ -1,5 +1,7 @@
-"""The whole application on fakes: each use case is a fixture, wired to the same store, clock and notifier."""
+"""The whole application on fakes: each use case is a fixture of its name, on the same store, clock and notifier."""
 
+import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -7,16 +9,7 @@ import pytest
 from saas.adapters.memory import MemoryStore, RecordingNotifier
 from saas.adapters.system import new_id
 from saas.adapters.tokens import JwtTokens
-from saas.application.accept_invite import AcceptInvite
-from saas.application.authenticate import Authenticate
-from saas.application.broadcast import Broadcast
-from saas.application.invite_user import InviteUser
-from saas.application.log_in import LogIn
-from saas.application.queries import GetOrganisation, ListActivities, ListUsers
-from saas.application.register import RegisterOrganisation
-from saas.application.remove_user import RemoveUser
-from saas.application.sessions import LogOut, RefreshSession
-from saas.application.upgrade_plan import UpgradePlan
+from saas.entrypoints.composition import UseCases, wire
 from tests.scene import IDLE, MovableClock
 from tests.unit.fakes import PlainPasswords
 
@@ -49,69 +42,27 @@ def tokens(clock: MovableClock) -> JwtTokens:
 
 
 @pytest.fixture
-def authenticate(tokens: JwtTokens, store: MemoryStore, clock: MovableClock) -> Authenticate:
-    return Authenticate(tokens, store.reads, clock)
-
-
-@pytest.fixture
-def register(
+def use_cases(
     store: MemoryStore, passwords: PlainPasswords, tokens: JwtTokens, notifier: RecordingNotifier, clock: MovableClock
-) -> RegisterOrganisation:
-    return RegisterOrganisation(store.begin, passwords, tokens, notifier, clock, new_id, IDLE)
+) -> UseCases:
+    return wire(
+        begin=store.begin,
+        reads=store.reads,
+        passwords=passwords,
+        tokens=tokens,
+        notifier=notifier,
+        clock=clock,
+        new_id=new_id,
+        idle=IDLE,
+    )
 
 
-@pytest.fixture
-def log_in(store: MemoryStore, passwords: PlainPasswords, tokens: JwtTokens, clock: MovableClock) -> LogIn:
-    return LogIn(store.begin, store.reads, passwords, tokens, clock, new_id, IDLE)
+def _fixture_of(name: str) -> Callable[..., object]:
+    @pytest.fixture(name=name)
+    def use_case(use_cases: UseCases) -> object:
+        return getattr(use_cases, name)
+
+    return use_case
 
 
-@pytest.fixture
-def refresh(store: MemoryStore, tokens: JwtTokens, notifier: RecordingNotifier, clock: MovableClock) -> RefreshSession:
-    return RefreshSession(store.begin, tokens, notifier, clock, IDLE)
-
-
-@pytest.fixture
-def log_out(store: MemoryStore, tokens: JwtTokens, notifier: RecordingNotifier, clock: MovableClock) -> LogOut:
-    return LogOut(store.begin, tokens, notifier, clock)
-
-
-@pytest.fixture
-def invite_user(store: MemoryStore, tokens: JwtTokens, notifier: RecordingNotifier, clock: MovableClock) -> InviteUser:
-    return InviteUser(store.begin, tokens, notifier, clock, new_id)
-
-
-@pytest.fixture
-def accept_invite(
-    store: MemoryStore, passwords: PlainPasswords, tokens: JwtTokens, notifier: RecordingNotifier, clock: MovableClock
-) -> AcceptInvite:
-    return AcceptInvite(store.begin, store.reads, passwords, tokens, notifier, clock, new_id)
-
-
-@pytest.fixture
-def remove_user(store: MemoryStore, notifier: RecordingNotifier, clock: MovableClock) -> RemoveUser:
-    return RemoveUser(store.begin, notifier, clock)
-
-
-@pytest.fixture
-def upgrade_plan(store: MemoryStore, notifier: RecordingNotifier, clock: MovableClock) -> UpgradePlan:
-    return UpgradePlan(store.begin, notifier, clock)
-
-
-@pytest.fixture
-def broadcast(store: MemoryStore, notifier: RecordingNotifier, clock: MovableClock) -> Broadcast:
-    return Broadcast(store.begin, notifier, clock)
-
-
-@pytest.fixture
-def get_organisation(store: MemoryStore) -> GetOrganisation:
-    return GetOrganisation(store.reads)
-
-
-@pytest.fixture
-def list_users(store: MemoryStore) -> ListUsers:
-    return ListUsers(store.reads)
-
-
-@pytest.fixture
-def list_activities(store: MemoryStore) -> ListActivities:
-    return ListActivities(store.reads)
+globals().update({each.name: _fixture_of(each.name) for each in dataclasses.fields(UseCases)})

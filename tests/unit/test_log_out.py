@@ -43,12 +43,12 @@ async def test_the_access_token_stops_working_at_once(
 
 
 async def test_the_refresh_token_stops_working(
-    log_out: LogOut, refresh: RefreshSession, tokens: JwtTokens, ada: Actor
+    log_out: LogOut, refresh_session: RefreshSession, tokens: JwtTokens, ada: Actor
 ) -> None:
     await log_out(ada, tokens.refresh(ada.session_id, 0))
 
     with pytest.raises(SessionEnded):
-        await refresh(tokens.refresh(ada.session_id, 0))
+        await refresh_session(tokens.refresh(ada.session_id, 0))
 
 
 async def test_open_sockets_of_the_session_are_closed(

@@ -40,58 +40,64 @@ def only_session(store: MemoryStore) -> Session:
     return session
 
 
-async def test_the_next_pair_works(refresh: RefreshSession, authenticate: Authenticate, ada: Actor, token: str) -> None:
-    pair = await refresh(token)
+async def test_the_next_pair_works(
+    refresh_session: RefreshSession, authenticate: Authenticate, ada: Actor, token: str
+) -> None:
+    pair = await refresh_session(token)
 
     assert await authenticate(pair.access_token) == ada
-    assert (await refresh(pair.refresh_token)).refresh_token not in {token, pair.refresh_token}
+    assert (await refresh_session(pair.refresh_token)).refresh_token not in {token, pair.refresh_token}
 
 
 async def test_using_a_session_makes_its_idle_time_start_again(
-    store: MemoryStore, refresh: RefreshSession, clock: MovableClock, token: str
+    store: MemoryStore, refresh_session: RefreshSession, clock: MovableClock, token: str
 ) -> None:
     clock.advance(DAY)
 
-    await refresh(token)
+    await refresh_session(token)
 
     assert only_session(store).expires_at == NOW + DAY + IDLE
 
 
 async def test_a_reply_that_got_lost_can_be_had_again_for_10_seconds(
-    refresh: RefreshSession, clock: MovableClock, token: str
+    refresh_session: RefreshSession, clock: MovableClock, token: str
 ) -> None:
-    pair = await refresh(token)
+    pair = await refresh_session(token)
     clock.advance(timedelta(seconds=10))
 
-    again = await refresh(token)
+    again = await refresh_session(token)
 
     assert again.refresh_token == pair.refresh_token
-    await refresh(pair.refresh_token)
+    await refresh_session(pair.refresh_token)
 
 
 async def test_a_replay_after_10_seconds_ends_the_session_and_the_ending_survives_the_refusal(
-    store: MemoryStore, refresh: RefreshSession, clock: MovableClock, token: str
+    store: MemoryStore, refresh_session: RefreshSession, clock: MovableClock, token: str
 ) -> None:
-    pair = await refresh(token)
+    pair = await refresh_session(token)
     clock.advance(timedelta(seconds=11))
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
     assert only_session(store).ended_at == clock()
     with pytest.raises(SessionEnded):
-        await refresh(pair.refresh_token)
+        await refresh_session(pair.refresh_token)
 
 
 async def test_a_replay_ends_access_tokens_and_open_sockets_too(
-    refresh: RefreshSession, authenticate: Authenticate, notifier: RecordingNotifier, clock: MovableClock, token: str
+    refresh_session: RefreshSession,
+    authenticate: Authenticate,
+    notifier: RecordingNotifier,
+    clock: MovableClock,
+    token: str,
 ) -> None:
-    pair = await refresh(token)
+    pair = await refresh_session(token)
     claims = authenticate.claims(pair.access_token)
     clock.advance(timedelta(seconds=11))
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
     assert notifier.ended == [claims.session_id]
     with pytest.raises(SessionEnded):
@@ -99,125 +105,125 @@ async def test_a_replay_ends_access_tokens_and_open_sockets_too(
 
 
 async def test_a_replay_of_an_older_token_ends_the_session_at_once(
-    store: MemoryStore, refresh: RefreshSession, token: str
+    store: MemoryStore, refresh_session: RefreshSession, token: str
 ) -> None:
-    pair = await refresh(token)
-    await refresh(pair.refresh_token)
+    pair = await refresh_session(token)
+    await refresh_session(pair.refresh_token)
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
     assert only_session(store).ended_at == NOW
 
 
 async def test_a_replay_ends_the_session_whatever_organisation_it_asks_for(
-    store: MemoryStore, refresh: RefreshSession, token: str
+    store: MemoryStore, refresh_session: RefreshSession, token: str
 ) -> None:
-    pair = await refresh(token)
-    await refresh(pair.refresh_token)
+    pair = await refresh_session(token)
+    await refresh_session(pair.refresh_token)
 
     with pytest.raises(SessionEnded):
-        await refresh(token, OrganisationId(new_id()))
+        await refresh_session(token, OrganisationId(new_id()))
 
     assert only_session(store).ended_at == NOW
 
 
 async def test_a_replay_ends_the_session_of_who_belongs_nowhere_any_more(
-    store: MemoryStore, refresh: RefreshSession, ada: Actor, token: str
+    store: MemoryStore, refresh_session: RefreshSession, ada: Actor, token: str
 ) -> None:
-    pair = await refresh(token)
-    await refresh(pair.refresh_token)
+    pair = await refresh_session(token)
+    await refresh_session(pair.refresh_token)
     store.memberships.clear()
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
     assert only_session(store).ended_at == NOW
 
 
 async def test_a_session_unused_for_7_days_is_over(
-    store: MemoryStore, refresh: RefreshSession, clock: MovableClock, token: str
+    store: MemoryStore, refresh_session: RefreshSession, clock: MovableClock, token: str
 ) -> None:
     clock.advance(IDLE)
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
     assert only_session(store).generation == 0
 
 
 async def test_a_session_is_over_after_30_days_however_much_it_is_used(
-    refresh: RefreshSession, clock: MovableClock, token: str
+    refresh_session: RefreshSession, clock: MovableClock, token: str
 ) -> None:
     for _ in range(29):
         clock.advance(DAY)
-        token = (await refresh(token)).refresh_token
+        token = (await refresh_session(token)).refresh_token
     clock.advance(DAY)
 
     with pytest.raises(SessionEnded):
-        await refresh(token)
+        await refresh_session(token)
 
 
-async def test_an_unknown_session_has_ended(refresh: RefreshSession, tokens: JwtTokens) -> None:
+async def test_an_unknown_session_has_ended(refresh_session: RefreshSession, tokens: JwtTokens) -> None:
     with pytest.raises(SessionEnded):
-        await refresh(tokens.refresh(SessionId(new_id()), 0))
+        await refresh_session(tokens.refresh(SessionId(new_id()), 0))
 
 
 async def test_something_that_is_no_refresh_token_is_refused(
-    store: MemoryStore, refresh: RefreshSession, tokens: JwtTokens, ada: Actor
+    store: MemoryStore, refresh_session: RefreshSession, tokens: JwtTokens, ada: Actor
 ) -> None:
     access = tokens.access(ada.person.id, ada.organisation_id, ada.role, ada.session_id)
     for text in ("", "nonsense", access):
         with pytest.raises(NotAuthenticated):
-            await refresh(text)
+            await refresh_session(text)
 
     assert only_session(store).generation == 0
 
 
 async def test_the_new_access_token_has_the_role_of_now(
-    store: MemoryStore, refresh: RefreshSession, authenticate: Authenticate, ada: Actor, token: str
+    store: MemoryStore, refresh_session: RefreshSession, authenticate: Authenticate, ada: Actor, token: str
 ) -> None:
     acme, member = store.organisations[ada.organisation_id], store.users[ada.person.id]
     store.add_to(acme, membership(member, Role.MEMBER))
 
-    pair = await refresh(token)
+    pair = await refresh_session(token)
 
     assert (await authenticate(pair.access_token)).role is Role.MEMBER
 
 
 async def test_one_can_switch_to_another_organisation_of_ones_own(
-    store: MemoryStore, refresh: RefreshSession, authenticate: Authenticate, ada: Actor, token: str
+    store: MemoryStore, refresh_session: RefreshSession, authenticate: Authenticate, ada: Actor, token: str
 ) -> None:
     beta = organisation("Beta")
     store.add(beta)
     store.add_to(beta, membership(store.users[ada.person.id], Role.MEMBER))
 
-    pair = await refresh(token, beta.id)
+    pair = await refresh_session(token, beta.id)
 
     actor = await authenticate(pair.access_token)
     assert (actor.organisation_id, actor.role) == (beta.id, Role.MEMBER)
     assert only_session(store).organisation_id == beta.id
-    assert (await authenticate((await refresh(pair.refresh_token)).access_token)).organisation_id == beta.id
+    assert (await authenticate((await refresh_session(pair.refresh_token)).access_token)).organisation_id == beta.id
 
 
 async def test_a_foreign_organisation_is_not_found_and_the_token_stays_good(
-    store: MemoryStore, refresh: RefreshSession, ada: Actor, token: str
+    store: MemoryStore, refresh_session: RefreshSession, ada: Actor, token: str
 ) -> None:
     foreign = organisation("Foreign")
     store.add(foreign)
 
     for wanted in (foreign.id, OrganisationId(new_id())):
         with pytest.raises(NotFound, match="No such organisation"):
-            await refresh(token, wanted)
+            await refresh_session(token, wanted)
 
     assert only_session(store).generation == 0
-    await refresh(token)
+    await refresh_session(token)
 
 
 async def test_who_belongs_nowhere_any_more_gets_no_new_pair(
-    store: MemoryStore, refresh: RefreshSession, token: str
+    store: MemoryStore, refresh_session: RefreshSession, token: str
 ) -> None:
     store.memberships.clear()
 
     with pytest.raises(NoOrganisation):
-        await refresh(token)
+        await refresh_session(token)
