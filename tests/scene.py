@@ -81,7 +81,7 @@ def invite(
 
 
 def membership(of: User, role: Role = Role.MEMBER, *, at: datetime = NOW) -> Membership:
-    return Membership(person=of.person, role=role, joined_at=at)
+    return Membership(person=of.person, role=role, joined_at=at, updated_at=at)
 
 
 def admin_of(acme: Organisation, who: User | None = None) -> Actor:

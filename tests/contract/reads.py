@@ -20,6 +20,7 @@ from saas.domain.events import (
     PlanUpgraded,
     UserJoined,
     UserRemoved,
+    UserRoleChanged,
 )
 from saas.domain.plans import Plan
 from saas.domain.values import OrganisationId, Role
@@ -123,6 +124,7 @@ class ReadsContract:
             PlanUpgraded(actor=ada, before=Plan.FREE, after=Plan.PRO, at=at),
             PlanDowngraded(actor=ada, before=Plan.PRO, after=Plan.FREE, at=at),
             MessageBroadcast(actor=ada, message='Zoë said: "東京 🎉"\n', at=at),
+            UserRoleChanged(actor=ada, target=bo.person, before=Role.MEMBER, after=Role.ADMIN, at=at),
             UserRemoved(actor=ada, target=bo.person, at=at),
         ]
         recorded = await record(harness, acme, *events)

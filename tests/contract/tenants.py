@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from saas.adapters.system import new_id
-from saas.application.views import PageRequest
+from saas.application.views import MemberView, PageRequest
 from saas.domain.errors import AlreadyMember, NotFound
 from saas.domain.invites import INVITE_LIFETIME, InviteStatus
 from saas.domain.plans import Plan
@@ -115,6 +115,44 @@ class TenantContract:
             assert await tenant.members.has(acme.admin.email)
             assert [each.id for each in await work.affiliations(bo.id)] == [beta.id]
         assert await harness.reads.user(bo.email) == bo
+
+    async def test_a_saved_member_has_their_new_role_everywhere_and_nobody_else_has(self, harness: Harness) -> None:
+        acme, beta = await found(harness), await found(harness, "Beta")
+        bo, cy = await join(harness, acme), await join(harness, acme, "Cy")
+        async with harness.begin() as work:
+            await (await work.tenant(beta.id)).members.add(membership(bo))
+        place = membership(bo, Role.ADMIN, at=harness.clock())
+        place.updated_at = harness.clock() + SECOND
+        async with harness.begin() as work:
+            await (await work.tenant(acme.id)).members.save(place)
+
+        async with harness.begin() as work:
+            members = (await work.tenant(acme.id)).members
+            stored = await members.get(bo.id)
+            unchanged = await members.get(cy.id)
+            assert [each.role for each in await work.affiliations(bo.id)] == [Role.ADMIN, Role.MEMBER]
+        assert stored == place
+        assert type(stored.role) is Role
+        assert unchanged == membership(cy, at=harness.clock())
+        shown = await harness.reads.tenant(acme.id).members(PageRequest(10))
+        assert MemberView.of(place, acme.id) in shown
+
+    async def test_admins_are_counted_by_their_role_of_now_and_in_this_organisation_only(
+        self, harness: Harness
+    ) -> None:
+        acme = await found(harness)
+        await found(harness, "Beta")
+        bo = await join(harness, acme)
+
+        async with harness.begin() as work:
+            members = (await work.tenant(acme.id)).members
+            assert await members.count_admins() == 1
+            await members.save(membership(bo, Role.ADMIN))
+            assert await members.count_admins() == 2
+            await members.save(membership(acme.admin, Role.MEMBER))
+            assert await members.count_admins() == 1
+            await members.remove(membership(bo))
+            assert await members.count_admins() == 0
 
     async def test_somebody_who_left_can_join_again(self, harness: Harness) -> None:
         acme = await found(harness)

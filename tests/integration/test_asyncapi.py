@@ -51,12 +51,14 @@ async def test_frames_have_exactly_the_keys_it_gives_them(http: httpx.AsyncClien
         await ada.data("PATCH", "/api/organisations/subscription", {"plan": "PRO"})
         await ada.data("PATCH", "/api/organisations/subscription", {"plan": "FREE"})
         await ada.broadcast("hello")
+        for role in ("ADMIN", "MEMBER"):
+            await ada.data("PATCH", f"/api/users/{bo.id}", {"role": role})
         await ada.data("DELETE", f"/api/users/{bo.id}")
         await socket.until("USER_REMOVED")
         await socket.say("PING")
         await socket.until("PONG")
 
-    assert len({frame["type"] for frame in socket.frames}) == 10
+    assert len({frame["type"] for frame in socket.frames}) == 11
     for frame in socket.frames:
         properties = document["components"]["messages"][frame["type"]]["payload"]["properties"]
         assert set(frame) == set(properties)

@@ -49,11 +49,13 @@ ROUTES = {
     "subscription": Route("PATCH", "/api/organisations/subscription", {"plan": "FREE"}),
     "broadcast": Route("POST", "/api/organisations/broadcast", {"message": "Lunch!"}),
     "invite": Route("POST", "/api/users/invite", {"email": "bo@example.test", "role": "MEMBER"}),
+    "role": Route("PATCH", "/api/users/{id}", {"role": "ADMIN"}),
     "accept-invite": Route("POST", "/api/users/accept-invite", {"token": "x", "name": "Bo", "password": PASSWORD}),
 }
 PROTECTED = {"logout", "subscription", "broadcast", "invite"}
 FIELDS = [(name, field) for name, route in ROUTES.items() for field in route.body]
-REQUIRED = [each for each in FIELDS if each[1] not in {"organisationId", "role"} and each[0] != "logout"]
+OPTIONAL = {("invite", "role"), ("login", "organisationId"), ("refresh", "organisationId"), ("logout", "refreshToken")}
+REQUIRED = [each for each in FIELDS if each not in OPTIONAL]
 
 MALFORMED = {
     "cut short": b'{"name": "Ada"',
@@ -156,7 +158,8 @@ async def send(
     content_type: str | None = "application/json",
 ) -> httpx.Response:
     headers = bearer(who) | ({"Content-Type": content_type} if content_type else {})
-    return await http.request(ROUTES[name].method, ROUTES[name].path, content=content, headers=headers)
+    path = ROUTES[name].path.format(id=NOBODY)
+    return await http.request(ROUTES[name].method, path, content=content, headers=headers)
 
 
 async def send_json(http: httpx.AsyncClient, who: Person, name: str, body: object) -> httpx.Response:
@@ -227,6 +230,9 @@ async def test_a_field_of_the_wrong_type_is_named(
         ("invite", "role", "OWNER"),
         ("invite", "role", "admin"),
         ("invite", "role", None),
+        ("role", "role", "OWNER"),
+        ("role", "role", "member"),
+        ("role", "role", None),
         ("login", "organisationId", "nobody"),
         ("login", "organisationId", ""),
         ("refresh", "organisationId", "nobody"),
@@ -674,10 +680,10 @@ async def test_a_token_in_the_address_does_not_count_but_on_the_live_channel(
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        *((route.path, {route.method}) for route in ROUTES.values()),
+        *((route.path, {route.method}) for route in ROUTES.values() if "{id}" not in route.path),
         ("/api/organisations", {"GET", "HEAD"}),
         ("/api/users", {"GET", "HEAD"}),
-        (f"/api/users/{NOBODY}", {"DELETE"}),
+        (f"/api/users/{NOBODY}", {"DELETE", "PATCH"}),
         ("/api/activities", {"GET", "HEAD"}),
         ("/health", {"GET", "HEAD"}),
         ("/health/ready", {"GET", "HEAD"}),
@@ -746,7 +752,9 @@ async def test_an_address_with_nothing_at_it_says_so_in_json(http: httpx.AsyncCl
     "user_id", ["nobody", "%00", "%FF", "%C3%A9", "1%20or%201=1", "x" * 5_000, "%2e%2e", NOBODY * 2]
 )
 async def test_an_id_that_is_none_is_not_found(http: httpx.AsyncClient, ada: Person, user_id: str) -> None:
-    refused(await http.delete(f"/api/users/{user_id}", headers=bearer(ada)), 404, "not_found")
+    for method, body in (("DELETE", None), ("PATCH", {"role": "ADMIN"})):
+        reply = await http.request(method, f"/api/users/{user_id}", json=body, headers=bearer(ada))
+        refused(reply, 404, "not_found")
 
 
 async def test_a_body_where_none_is_read_does_no_harm(http: httpx.AsyncClient, ada: Person) -> None:

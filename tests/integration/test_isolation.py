@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,8 @@ from tests.integration.replies import granted, listed, refused
 from tests.integration.servers import ServerProcess
 
 SAME_REQUEST = {"X-Request-ID": "the-same"}
+
+Attempt = Callable[[Person, object], Awaitable[httpx.Response]]
 
 
 @dataclass
@@ -80,6 +82,11 @@ async def remove(by: Person, user_id: object) -> httpx.Response:
     return await by.http.delete(f"/api/users/{user_id}", headers=headers)
 
 
+async def promote(by: Person, user_id: object) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {by.access_token}", **SAME_REQUEST}
+    return await by.http.patch(f"/api/users/{user_id}", json={"role": "ADMIN"}, headers=headers)
+
+
 def never_seen() -> Iterator[str]:
     """Ids of nothing: like ours, of another version, of no version at all, in another spelling, and no ids."""
     yield str(new_id())
@@ -106,19 +113,33 @@ async def test_removing_somebody_elses_member_is_answered_as_removing_nobody(
     granted(await acme.member.ask("GET", "/api/organisations"))
 
 
-async def test_a_member_learns_no_more_by_trying_to_remove(acme: Organisation, evil: Organisation) -> None:
-    nobody = await remove(evil.member, new_id())
+async def test_changing_the_role_of_somebody_elses_member_is_answered_as_that_of_nobody(
+    acme: Organisation, evil: Organisation
+) -> None:
+    nobody = await promote(evil.admin, new_id())
+    refused(nobody, 404, "not_found")
+
+    for user_id in [*acme.ids(), *never_seen()]:
+        assert_alike(await promote(evil.admin, user_id), nobody)
+
+    assert [member["role"] for member in await acme.admin.data("GET", "/api/users")] == ["ADMIN", "MEMBER"]
+
+
+@pytest.mark.parametrize("attempt", [remove, promote])
+async def test_a_member_learns_no_more_by_trying(acme: Organisation, evil: Organisation, attempt: Attempt) -> None:
+    nobody = await attempt(evil.member, new_id())
     refused(nobody, 403, "admin_only")
 
     for user_id in [*acme.ids(), *evil.ids(), *never_seen()]:
-        assert_alike(await remove(evil.member, user_id), nobody)
+        assert_alike(await attempt(evil.member, user_id), nobody)
 
 
-async def test_an_own_invite_or_activity_is_no_member_either(evil: Organisation) -> None:
-    nobody = await remove(evil.admin, new_id())
+@pytest.mark.parametrize("attempt", [remove, promote])
+async def test_an_own_invite_or_activity_is_no_member_either(evil: Organisation, attempt: Attempt) -> None:
+    nobody = await attempt(evil.admin, new_id())
 
     for other in (evil.invite["id"], evil.broadcast["id"], evil.id):
-        assert_alike(await remove(evil.admin, other), nobody)
+        assert_alike(await attempt(evil.admin, other), nobody)
 
 
 async def test_logging_in_to_somebody_elses_organisation_is_answered_as_to_none(
@@ -298,6 +319,19 @@ async def test_removing_somebody_from_one_organisation_leaves_them_in_the_other(
     assert shared.id in [member["id"] for member in await acme.admin.data("GET", "/api/users")]
     body = {"email": shared.email, "password": PASSWORD, "organisationId": evil.id}
     refused(await http.post("/api/auth/login", json=body), 404, "not_found")
+
+
+async def test_a_role_is_one_of_a_person_in_one_organisation(
+    http: httpx.AsyncClient, acme: Organisation, evil: Organisation
+) -> None:
+    shared = acme.member
+    granted(await accept(http, await evil.admin.invite(shared.email)), 201)
+
+    granted(await promote(evil.admin, shared.id))
+
+    refused(await shared.ask("GET", "/api/users"), 403, "admin_only")
+    guest = await log_in(http, shared.email, organisationId=evil.id)
+    assert len(await guest.data("GET", "/api/users")) == 3
 
 
 async def test_a_token_speaks_for_one_organisation_only(

@@ -73,6 +73,7 @@ async def test_without_a_database_every_route_says_so_in_time_and_all_is_well_on
         "PATCH /api/organisations/subscription": {"plan": "PRO"},
         "POST /api/organisations/broadcast": {"message": "Anybody there?"},
         "POST /api/users/invite": {"email": fresh_email()},
+        "PATCH /api/users/{id}": {"role": "MEMBER"},
         "POST /api/users/accept-invite": {**account, "name": "Bo", "token": (await ada.invite())["token"]},
     }
     described = (await http.get("/docs/openapi.json")).json()["paths"]

@@ -208,6 +208,42 @@ async def test_a_member_is_removed_once(http: httpx.AsyncClient, superuser: asyn
     await the_books_balance(superuser, admin)
 
 
+async def test_of_two_admins_who_demote_each_other_one_stays_an_admin(
+    http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    bo = await join(ada, role="ADMIN")
+    for _ in range(25):
+        replies = await at_once(
+            by.ask("PATCH", f"/api/users/{other.id}", {"role": "MEMBER"}) for by, other in ((ada, bo), (bo, ada))
+        )
+
+        assert statuses(replies) in ({200: 1, 403: 1}, {200: 1, 409: 1})
+        winner, loser = (ada, bo) if replies[0].status_code == 200 else (bo, ada)
+        members = await winner.data("GET", "/api/users")
+        assert {member["id"]: member["role"] for member in members} == {winner.id: "ADMIN", loser.id: "MEMBER"}
+        await winner.data("PATCH", f"/api/users/{loser.id}", {"role": "ADMIN"})
+
+    assert count(await ada.feed(), "USER_ROLE_CHANGED") == 50
+    await the_books_balance(superuser, ada)
+
+
+async def test_of_many_admins_who_all_step_down_at_once_one_stays(
+    http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    await set_plan(superuser, ada, Plan.PRO)
+    admins = [ada, *[await join(ada, role="ADMIN") for _ in range(5)]]
+
+    replies = await at_once(each.ask("PATCH", f"/api/users/{each.id}", {"role": "MEMBER"}) for each in admins)
+
+    assert statuses(replies) == {200: 5, 409: 1}
+    [left] = [each for each, reply in zip(admins, replies, strict=True) if reply.status_code == 409]
+    roles = {member["id"]: member["role"] for member in await left.data("GET", "/api/users")}
+    assert [user_id for user_id, role in roles.items() if role == "ADMIN"] == [left.id]
+    await the_books_balance(superuser, ada)
+
+
 async def test_a_seat_that_becomes_free_is_taken_once(http: httpx.AsyncClient, superuser: asyncpg.Connection) -> None:
     admin = await register(http)
     bo = await join(admin)

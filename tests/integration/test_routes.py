@@ -9,8 +9,9 @@ import httpx
 import jwt
 import pytest
 
-from tests.integration.clients import PASSWORD, Person, accept, fresh_email, join, log_in, person, register
+from tests.integration.clients import PASSWORD, Person, accept, fresh_email, join, listening, log_in, person, register
 from tests.integration.replies import ID, TIME, granted, listed, refused
+from tests.integration.servers import ServerProcess
 
 ORGANISATION = {"id", "name", "slug", "subscriptionPlan", "memberCount", "memberLimit", "createdAt"}
 ACTIVITY = {"id", "seq", "type", "message", "metadata", "actor", "target", "createdAt"}
@@ -22,6 +23,8 @@ ADMIN_ROUTES = [
     ("POST", "/api/users/invite", {"email": "cy@example.test"}),
     ("DELETE", "/api/users/00000000-0000-7000-8000-000000000000", None),
     ("DELETE", "/api/users/nobody", None),
+    ("PATCH", "/api/users/00000000-0000-7000-8000-000000000000", {"role": "ADMIN"}),
+    ("PATCH", "/api/users/nobody", {"role": "ADMIN"}),
 ]
 MEMBER_ROUTES = [("GET", "/api/organisations", None), ("GET", "/api/activities", None)]
 LOG_OUT = ("POST", "/api/auth/logout", None)
@@ -518,6 +521,73 @@ async def test_a_removed_member_can_be_invited_back(http: httpx.AsyncClient) -> 
     assert (await log_in(http, bo.email)).id == bo.id
 
 
+async def test_a_new_role_acts_on_the_next_request_and_is_answered_as_the_list_shows_it(
+    http: httpx.AsyncClient,
+) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+
+    promoted = granted(await ada.ask("PATCH", f"/api/users/{bo.id}", {"role": "ADMIN"}))
+
+    assert promoted.keys() == MEMBER
+    assert promoted["role"] == "ADMIN"
+    assert promoted["updatedAt"] > promoted["createdAt"]
+    assert promoted in await bo.data("GET", "/api/users")
+
+    demoted = granted(await ada.ask("PATCH", f"/api/users/{bo.id}", {"role": "MEMBER"}))
+
+    assert demoted == {**promoted, "role": "MEMBER", "updatedAt": demoted["updatedAt"]}
+    refused(await bo.ask("GET", "/api/users"), 403, "admin_only")
+    granted(await bo.ask("GET", "/api/organisations"))
+    await bo.refresh()
+    refused(await bo.ask("GET", "/api/users"), 403, "admin_only")
+
+
+async def test_a_role_that_somebody_has_already_is_refused(http: httpx.AsyncClient) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+
+    for who, role in ((ada, "ADMIN"), (bo, "MEMBER")):
+        refused(await ada.ask("PATCH", f"/api/users/{who.id}", {"role": role}), 400, "already_in_role")
+
+
+async def test_the_last_admin_can_leave_by_doing_what_each_refusal_says(http: httpx.AsyncClient) -> None:
+    ada = await register(http)
+    bo = await join(ada)
+    step_down = ("PATCH", f"/api/users/{ada.id}", {"role": "MEMBER"})
+    before = await ada.feed()
+
+    problem = refused(await ada.ask("DELETE", f"/api/users/{ada.id}"), 400, "cannot_remove_yourself")
+    assert "Change your own role to MEMBER, then ask another admin" in problem["detail"]
+    problem = refused(await ada.ask(*step_down), 409, "last_admin")
+    assert "Change another member's role to ADMIN first" in problem["detail"]
+    assert await ada.feed() == before
+
+    granted(await ada.ask("PATCH", f"/api/users/{bo.id}", {"role": "ADMIN"}))
+    problem = refused(await bo.ask("DELETE", f"/api/users/{ada.id}"), 403, "cannot_remove_admin")
+    assert "Change their role to MEMBER first" in problem["detail"]
+    granted(await ada.ask(*step_down))
+    assert granted(await bo.ask("DELETE", f"/api/users/{ada.id}")) == {"removed": True}
+
+    refused(await ada.ask("GET", "/api/organisations"), 401, "session_ended")
+    refused(await bo.ask("PATCH", f"/api/users/{ada.id}", {"role": "ADMIN"}), 404, "not_found")
+
+
+async def test_everybody_hears_of_a_new_role_and_the_demoted_go_on_listening(
+    http: httpx.AsyncClient, server: ServerProcess
+) -> None:
+    ada = await register(http)
+    bo = await join(ada, role="ADMIN")
+    async with listening(server.live_url, bo.access_token) as bos, listening(server.live_url, ada.access_token) as adas:
+        await ada.data("PATCH", f"/api/users/{bo.id}", {"role": "MEMBER"})
+        last = await ada.broadcast("Still there?")
+
+        for socket in (bos, adas):
+            frame = await socket.until("USER_ROLE_CHANGED")
+            assert frame["payload"] == {"userId": bo.id, "from": "ADMIN", "to": "MEMBER", "changedBy": ada.id}
+            assert (await socket.until("BROADCAST_MESSAGE"))["seq"] == last["seq"] == frame["seq"] + 1
+
+
 async def test_nobody_removes_themselves(http: httpx.AsyncClient) -> None:
     ada = await register(http)
 
@@ -530,9 +600,8 @@ async def test_nobody_removes_an_admin(http: httpx.AsyncClient) -> None:
     ada = await register(http)
     bo = await join(ada, role="ADMIN")
 
-    problem = refused(await ada.ask("DELETE", f"/api/users/{bo.id}"), 403, "cannot_remove_admin")
+    refused(await ada.ask("DELETE", f"/api/users/{bo.id}"), 403, "cannot_remove_admin")
 
-    assert "Demote" in problem["detail"]
     assert len(await bo.data("GET", "/api/users")) == 2
 
 
@@ -572,16 +641,20 @@ async def test_the_feed_tells_what_happened_newest_first_and_with_whom(http: htt
     bo = await log_in(http, invite["email"])
     await ada.data("PATCH", "/api/organisations/subscription", {"plan": "PRO"})
     await ada.data("PATCH", "/api/organisations/subscription", {"plan": "FREE"})
+    for role in ("ADMIN", "MEMBER"):
+        await ada.data("PATCH", f"/api/users/{bo.id}", {"role": role})
     await ada.data("DELETE", f"/api/users/{bo.id}")
 
     entries, cursor = listed(await ada.ask("GET", "/api/activities"))
 
     assert cursor is None
-    assert [entry["seq"] for entry in entries] == [7, 6, 5, 4, 3, 2, 1]
+    assert [entry["seq"] for entry in entries] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
     a, b = ({"id": who.id, "name": name, "email": who.email} for who, name in ((ada, "Ada"), (bo, "Bo")))
     times = {entry["type"]: entry["createdAt"] for entry in entries}
     assert [(entry["type"], entry["metadata"], entry["actor"], entry["target"]) for entry in entries] == [
         ("USER_REMOVED", {"userId": bo.id, "removedBy": ada.id}, a, b),
+        ("USER_ROLE_CHANGED", {"userId": bo.id, "from": "ADMIN", "to": "MEMBER", "changedBy": ada.id}, a, b),
+        ("USER_ROLE_CHANGED", {"userId": bo.id, "from": "MEMBER", "to": "ADMIN", "changedBy": ada.id}, a, b),
         ("PLAN_DOWNGRADED", {"from": "PRO", "to": "FREE", "downgradedAt": times["PLAN_DOWNGRADED"]}, a, None),
         ("PLAN_UPGRADED", {"from": "FREE", "to": "PRO", "upgradedAt": times["PLAN_UPGRADED"]}, a, None),
         ("USER_JOINED", {"userId": bo.id, "name": "Bo", "email": bo.email, "role": "MEMBER"}, b, None),

@@ -46,7 +46,8 @@ COSTS: dict[str, Cost] = {
     "GET /api/users": READ,
     "POST /api/users/invite": (6, ONE),  # as above and: is it a member, is it invited, invite
     "POST /api/users/accept-invite": (8, ONE),  # invite, person; as above and: invite twice, person, membership
-    "DELETE /api/users/{id}": (6, ONE),  # as above and: membership twice, sessions
+    "PATCH /api/users/{id}": (6, ONE),  # actor; organisation locked, membership, admins counted, membership, log
+    "DELETE /api/users/{id}": (6, ONE),  # as above, but sessions instead of admins
     "GET /api/activities": READ,
 }
 
@@ -103,7 +104,7 @@ async def client(recorder: Recorder, environ: dict[str, str]) -> AsyncIterator[h
 
 async def test_every_route_costs_exactly_so_many_statements(client: httpx.AsyncClient, recorder: Recorder) -> None:
     admin = await register(client)
-    bo, phone = await join(admin), await log_in(client, admin.email)
+    bo, phone = await join(admin, role="ADMIN"), await log_in(client, admin.email)
     invite = await admin.invite()
     await recorder.cost_of(await client.get("/health"))
     bodies = {
@@ -120,6 +121,7 @@ async def test_every_route_costs_exactly_so_many_statements(client: httpx.AsyncC
         "POST /api/organisations/broadcast": {"message": "Hear, hear"},
         "POST /api/users/invite": {"email": fresh_email()},
         "POST /api/users/accept-invite": {"token": invite["token"], "name": "Di", "password": PASSWORD},
+        "PATCH /api/users/{id}": {"role": "MEMBER"},
     }
 
     costs = {}
@@ -170,6 +172,7 @@ async def test_what_is_refused_costs_no_more_than_finding_out(client: httpx.Asyn
     assert await cost(bo, 403, "POST", "/api/organisations/broadcast", {"message": "Me too"}) == (1, [])
     assert await cost(admin, 422, "POST", "/api/organisations/broadcast", {"message": ""}) == (1, [])
     assert await cost(admin, 404, "DELETE", f"/api/users/{uuid4()}") == (3, UNDONE)
+    assert await cost(admin, 404, "PATCH", f"/api/users/{uuid4()}", {"role": "ADMIN"}) == (3, UNDONE)
     assert await cost(admin, 400, "PATCH", "/api/organisations/subscription", {"plan": "FREE"}) == (2, UNDONE)
     assert await cost(nobody, 401, "POST", "/api/auth/login", {"email": fresh_email(), "password": PASSWORD}) == (1, [])
     assert await recorder.cost_of(await accept(client, {"token": "not an invite"})) == NOTHING

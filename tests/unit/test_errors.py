@@ -23,6 +23,8 @@ def test_every_refusal_keeps_its_code_and_kind() -> None:
         "seat_limit_reached": "FORBIDDEN",
         "cannot_remove_admin": "FORBIDDEN",
         "cannot_remove_yourself": "REFUSED",
+        "already_in_role": "REFUSED",
+        "last_admin": "CONFLICT",
         "already_on_plan": "REFUSED",
         "plan_too_small": "CONFLICT",
         "email_in_use": "CONFLICT",

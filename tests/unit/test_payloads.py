@@ -20,6 +20,7 @@ from saas.domain.events import (
     PlanUpgraded,
     UserJoined,
     UserRemoved,
+    UserRoleChanged,
 )
 from saas.domain.plans import Plan
 from saas.domain.values import ActivityId, Email, InviteId, OrganisationId, Person, Role, UserId
@@ -44,6 +45,18 @@ SHAPES: list[tuple[Event, str, str, dict[str, str]]] = [
         "USER_REMOVED",
         "Ada removed Bo",
         {"userId": BO_ID, "removedBy": ADA_ID},
+    ),
+    (
+        UserRoleChanged(actor=ADA, target=BO, before=Role.MEMBER, after=Role.ADMIN, at=NOW),
+        "USER_ROLE_CHANGED",
+        "Ada made Bo an ADMIN",
+        {"userId": BO_ID, "from": "MEMBER", "to": "ADMIN", "changedBy": ADA_ID},
+    ),
+    (
+        UserRoleChanged(actor=ADA, target=BO, before=Role.ADMIN, after=Role.MEMBER, at=NOW),
+        "USER_ROLE_CHANGED",
+        "Ada made Bo a MEMBER",
+        {"userId": BO_ID, "from": "ADMIN", "to": "MEMBER", "changedBy": ADA_ID},
     ),
     (
         PlanUpgraded(actor=ADA, before=Plan.FREE, after=Plan.PRO, at=NOW),

@@ -60,7 +60,7 @@ class AcceptInvite:
             tenant.organisation.admit()
             if is_new:
                 await work.users.add(user)
-            await tenant.members.add(Membership(person=user.person, role=invite.role, joined_at=now))
+            await tenant.members.add(Membership(person=user.person, role=invite.role, joined_at=now, updated_at=now))
             await tenant.invites.save(invite)
             joined = UserJoined(actor=user.person, role=invite.role, at=now)
             activities = await tenant.record(accepted, joined)

@@ -19,6 +19,7 @@ from saas.domain.events import (
     PlanUpgraded,
     UserJoined,
     UserRemoved,
+    UserRoleChanged,
 )
 from saas.domain.plans import Plan
 from saas.domain.values import InviteId, Person, Role, UserId
@@ -49,6 +50,21 @@ class UserRemovedPayload(Payload, frozen=True):
 
     user_id: UserId
     removed_by: UserId
+
+
+class UserRoleChangedPayload(
+    msgspec.Struct,
+    frozen=True,
+    rename={"user_id": "userId", "before": "from", "after": "to", "changed_by": "changedBy"},
+):
+    """An admin changed the role of a member, who may be the admin themselves."""
+
+    type: ClassVar[str] = "USER_ROLE_CHANGED"
+
+    user_id: UserId
+    before: Role
+    after: Role
+    changed_by: UserId
 
 
 class PlanUpgradedPayload(msgspec.Struct, frozen=True, rename={"before": "from", "after": "to", "at": "upgradedAt"}):
@@ -125,6 +141,7 @@ class InviteExpiredPayload(Payload, frozen=True):
 AnyPayload = (
     UserJoinedPayload
     | UserRemovedPayload
+    | UserRoleChangedPayload
     | PlanUpgradedPayload
     | PlanDowngradedPayload
     | BroadcastMessagePayload
@@ -144,7 +161,7 @@ class Description(NamedTuple):
     target: Person | None = None
 
 
-def describe(event: Event) -> Description:  # noqa: PLR0911  # one return for each event is the point
+def describe(event: Event) -> Description:  # noqa: C901, PLR0911  # one case and return for each event is the point
     """The public shape of an event, which is what is stored, listed and sent."""
     match event:
         case UserJoined(actor=who, role=role):
@@ -153,6 +170,9 @@ def describe(event: Event) -> Description:  # noqa: PLR0911  # one return for ea
             )
         case UserRemoved(actor=by, target=who):
             return Description(f"{by.name} removed {who.name}", UserRemovedPayload(who.id, by.id), by, who)
+        case UserRoleChanged(actor=by, target=who, before=before, after=after):
+            sentence = f"{by.name} made {who.name} {'an' if after is Role.ADMIN else 'a'} {after}"
+            return Description(sentence, UserRoleChangedPayload(who.id, before, after, by.id), by, who)
         case PlanUpgraded(actor=by, before=before, after=after, at=at):
             sentence = f"{by.name} upgraded the plan from {before} to {after}"
             return Description(sentence, PlanUpgradedPayload(before, after, at), by)

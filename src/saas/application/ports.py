@@ -73,6 +73,14 @@ class Members(Protocol):
         """Whether somebody with this address is a member."""
         ...
 
+    async def count_admins(self) -> int:
+        """How many members have the role ADMIN."""
+        ...
+
+    async def save(self, membership: Membership) -> None:
+        """Store what the membership has become."""
+        ...
+
     async def remove(self, membership: Membership) -> None:
         """Delete the membership; the account stays."""
         ...

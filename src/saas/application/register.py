@@ -59,7 +59,7 @@ class RegisterOrganisation:
         async with self.begin() as work:
             await work.users.add(user)
             tenant = await work.found(organisation, slugs(organisation_name, organisation.id))
-            await tenant.members.add(Membership(person=user.person, role=Role.ADMIN, joined_at=now))
+            await tenant.members.add(Membership(person=user.person, role=Role.ADMIN, joined_at=now, updated_at=now))
             activities = await tenant.record(OrganisationFounded(actor=user.person, name=organisation_name, at=now))
             await work.sessions.add(session)
         await self.notifier.publish(activities)

@@ -9,6 +9,7 @@ import msgspec
 from saas.application.payloads import Moment, describe
 from saas.domain.errors import NoOrganisation, NotFound
 from saas.domain.events import Activity
+from saas.domain.members import Membership
 from saas.domain.organisations import Organisation
 from saas.domain.plans import Plan
 from saas.domain.values import ActivityId, OrganisationId, Person, Role, UserId
@@ -71,6 +72,19 @@ class MemberView(View, frozen=True):
     organisation_id: OrganisationId
     created_at: Moment
     updated_at: Moment
+
+    @classmethod
+    def of(cls, membership: Membership, organisation_id: OrganisationId) -> Self:
+        """The membership as a view, the same one that the list of members shows."""
+        return cls(
+            id=membership.person.id,
+            email=membership.person.email,
+            name=membership.person.name,
+            role=membership.role,
+            organisation_id=organisation_id,
+            created_at=membership.joined_at,
+            updated_at=membership.updated_at,
+        )
 
 
 class ActivityView(View, frozen=True):

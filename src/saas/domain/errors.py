@@ -102,7 +102,7 @@ class CannotRemoveAdmin(SaasError):
     code = "cannot_remove_admin"
 
     def __init__(self) -> None:
-        super().__init__("An admin cannot be removed. Demote them to MEMBER first.")
+        super().__init__("An admin cannot be removed. Change their role to MEMBER first, then remove them.")
 
 
 class CannotRemoveYourself(SaasError):
@@ -112,7 +112,32 @@ class CannotRemoveYourself(SaasError):
     code = "cannot_remove_yourself"
 
     def __init__(self) -> None:
-        super().__init__("You cannot remove yourself. Ask another admin to do it.")
+        super().__init__(
+            "You cannot remove yourself. Change your own role to MEMBER, then ask another admin to remove you."
+        )
+
+
+class AlreadyInRole(SaasError):
+    """The member has this role already."""
+
+    kind = Kind.REFUSED
+    code = "already_in_role"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"This member's role is {role} already. There is nothing to change.")
+
+
+class LastAdmin(SaasError):
+    """The change would leave the organisation without an admin."""
+
+    kind = Kind.CONFLICT
+    code = "last_admin"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is the only admin of the organisation. Change another member's role to ADMIN first, "
+            "or invite somebody as ADMIN."
+        )
 
 
 class AlreadyOnPlan(SaasError):

@@ -35,6 +35,17 @@ class UserRemoved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserRoleChanged:
+    """An admin changed the role of a member, who may be the admin themselves."""
+
+    actor: Person
+    target: Person
+    before: Role
+    after: Role
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanUpgraded:
     """The organisation moved to a larger plan."""
 
@@ -98,6 +109,7 @@ Event = (
     OrganisationFounded
     | UserJoined
     | UserRemoved
+    | UserRoleChanged
     | PlanUpgraded
     | PlanDowngraded
     | MessageBroadcast

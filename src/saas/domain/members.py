@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from saas.domain.errors import CannotRemoveAdmin, CannotRemoveYourself
-from saas.domain.events import UserRemoved
+from saas.domain.errors import AlreadyInRole, CannotRemoveAdmin, CannotRemoveYourself, LastAdmin
+from saas.domain.events import UserRemoved, UserRoleChanged
 from saas.domain.values import Email, Person, Role, UserId
 
 
@@ -31,6 +31,7 @@ class Membership:
     person: Person
     role: Role
     joined_at: datetime
+    updated_at: datetime
 
     def remove(self, *, by: Person, at: datetime) -> UserRemoved:
         """Leave the organisation by an admin's hand. Raises `CannotRemoveYourself` or `CannotRemoveAdmin`."""
@@ -39,3 +40,14 @@ class Membership:
         if self.role is Role.ADMIN:
             raise CannotRemoveAdmin
         return UserRemoved(actor=by, target=self.person, at=at)
+
+    def change_role(self, role: Role, *, by: Person, admins: int, at: datetime) -> UserRoleChanged:
+        """Take another role, in an organisation with so many `admins`. Raises `AlreadyInRole` or `LastAdmin`."""
+        before = self.role
+        if role is before:
+            raise AlreadyInRole(role)
+        if before is Role.ADMIN and admins == 1:
+            raise LastAdmin
+        self.role = role
+        self.updated_at = at
+        return UserRoleChanged(actor=by, target=self.person, before=before, after=role, at=at)

@@ -21,6 +21,7 @@ from saas.adapters.websocket.registry import Registry
 from saas.application.accept_invite import AcceptInvite
 from saas.application.authenticate import Authenticate
 from saas.application.broadcast import Broadcast
+from saas.application.change_role import ChangeRole
 from saas.application.invite_user import InviteUser
 from saas.application.live import Signals
 from saas.application.log_in import LogIn
@@ -48,6 +49,7 @@ class UseCases:
     list_users: ListUsers
     invite_user: InviteUser
     accept_invite: AcceptInvite
+    change_role: ChangeRole
     remove_user: RemoveUser
     list_activities: ListActivities
 
@@ -76,6 +78,7 @@ def wire(
         list_users=ListUsers(reads),
         invite_user=InviteUser(begin, tokens, notifier, clock, new_id),
         accept_invite=AcceptInvite(begin, reads, passwords, tokens, notifier, clock, new_id),
+        change_role=ChangeRole(begin, notifier, clock),
         remove_user=RemoveUser(begin, notifier, clock),
         list_activities=ListActivities(reads),
     )

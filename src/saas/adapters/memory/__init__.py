@@ -2,7 +2,7 @@
 
 store = MemoryStore(clock, new_id)
 store.add(acme, ada)
-store.add_to(acme, Membership(person=ada.person, role=Role.ADMIN, joined_at=clock()))
+store.add_to(acme, Membership(person=ada.person, role=Role.ADMIN, joined_at=clock(), updated_at=clock()))
 await Broadcast(store.begin, notifier, clock)(actor, "Hello")
 assert [activity.seq for activity in store.activities] == [1]
 """

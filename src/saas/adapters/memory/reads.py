@@ -28,15 +28,7 @@ class _TenantReads:
     async def members(self, page: PageRequest[UserId]) -> Sequence[MemberView]:
         members = sorted(self._committed().members(self._organisation_id), key=lambda member: member.person.id)
         return [
-            MemberView(
-                id=member.person.id,
-                email=member.person.email,
-                name=member.person.name,
-                role=member.role,
-                organisation_id=self._organisation_id,
-                created_at=member.joined_at,
-                updated_at=member.joined_at,
-            )
+            MemberView.of(member, self._organisation_id)
             for member in members
             if page.after is None or member.person.id > page.after
         ][: page.limit]

@@ -13,7 +13,7 @@ from saas.domain.invites import Invite, InviteStatus
 from saas.domain.members import Membership, User
 from saas.domain.organisations import Organisation
 from saas.domain.sessions import Session
-from saas.domain.values import ActivityId, Email, OrganisationId, SessionId, UserId
+from saas.domain.values import ActivityId, Email, OrganisationId, Role, SessionId, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,12 @@ class _Members:
 
     async def has(self, email: Email) -> bool:
         return any(member.person.email == email for member in self._tables.members(self._organisation_id))
+
+    async def count_admins(self) -> int:
+        return sum(member.role is Role.ADMIN for member in self._tables.members(self._organisation_id))
+
+    async def save(self, membership: Membership) -> None:
+        self._tables.memberships[self._organisation_id, membership.person.id] = membership
 
     async def remove(self, membership: Membership) -> None:
         del self._tables.memberships[self._organisation_id, membership.person.id]

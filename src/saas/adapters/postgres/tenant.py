@@ -14,7 +14,9 @@ from saas.domain.values import Email, InviteId, OrganisationId, Person, Role, Us
 
 _ADD_MEMBER = insert(memberships).on_conflict_do_nothing().returning(memberships.c.user_id)
 _GET_MEMBER = (
-    sa.select(memberships.c.role, memberships.c.joined_at, users.c.id, users.c.name, users.c.email)
+    sa.select(
+        memberships.c.role, memberships.c.joined_at, memberships.c.updated_at, users.c.id, users.c.name, users.c.email
+    )
     .join(users, users.c.id == memberships.c.user_id)
     .where(
         memberships.c.organisation_id == sa.bindparam("organisation_id"),
@@ -25,6 +27,11 @@ _HAS_MEMBER = (
     sa.select(sa.literal(1))
     .select_from(memberships.join(users, users.c.id == memberships.c.user_id))
     .where(memberships.c.organisation_id == sa.bindparam("organisation_id"), users.c.email == sa.bindparam("email"))
+)
+_COUNT_ADMINS = (
+    sa.select(sa.func.count())
+    .select_from(memberships)
+    .where(memberships.c.organisation_id == sa.bindparam("organisation_id"), memberships.c.role == Role.ADMIN)
 )
 _PENDING_INVITE = sa.select(invites).where(
     invites.c.organisation_id == sa.bindparam("organisation_id"),
@@ -50,7 +57,7 @@ class PostgresMembers:
             "user_id": membership.person.id,
             "role": membership.role,
             "joined_at": membership.joined_at,
-            "updated_at": membership.joined_at,
+            "updated_at": membership.updated_at,
         }
         if (await self._connection.execute(_ADD_MEMBER, row)).first() is None:
             raise AlreadyMember
@@ -62,12 +69,28 @@ class PostgresMembers:
         if row is None:
             return None
         person = Person(UserId(row.id), row.name, Email(row.email))
-        return Membership(person=person, role=Role(row.role), joined_at=row.joined_at)
+        return Membership(person=person, role=Role(row.role), joined_at=row.joined_at, updated_at=row.updated_at)
 
     async def has(self, email: Email) -> bool:
         """Whether somebody with this address is a member."""
         keys = {"organisation_id": self._organisation_id, "email": email}
         return (await self._connection.execute(_HAS_MEMBER, keys)).first() is not None
+
+    async def count_admins(self) -> int:
+        """How many members have the role ADMIN."""
+        keys = {"organisation_id": self._organisation_id}
+        return (await self._connection.execute(_COUNT_ADMINS, keys)).scalar_one()
+
+    async def save(self, membership: Membership) -> None:
+        """Store what the membership has become; only its role ever changes."""
+        await self._connection.execute(
+            sa.update(memberships)
+            .where(
+                memberships.c.organisation_id == self._organisation_id,
+                memberships.c.user_id == membership.person.id,
+            )
+            .values(role=membership.role, updated_at=membership.updated_at)
+        )
 
     async def remove(self, membership: Membership) -> None:
         """Take the person out of the organisation."""

@@ -128,6 +128,12 @@ class InviteRequest(Message, frozen=True):
         return InviteUserCommand(email=self.email, role=self.role)
 
 
+class ChangeRoleRequest(Message, frozen=True):
+    """The role to have from now on."""
+
+    role: Annotated[Role, _choice("ADMIN")]
+
+
 class AcceptInviteRequest(Message, frozen=True):
     """The invite's token, and the account to open or, if the address has one, the password it has."""
 

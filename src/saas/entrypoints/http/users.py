@@ -1,13 +1,14 @@
-"""/api/users: the members of an organisation, inviting them, and their leaving."""
+"""/api/users: the members of an organisation, inviting them, their roles, and their leaving."""
 
 from typing import Annotated
 from uuid import UUID
 
-from litestar import Controller, delete, get, post
+from litestar import Controller, delete, get, patch, post
 from litestar.params import JSONBody, Parameter
 from litestar.status_codes import HTTP_200_OK
 
 from saas.application.accept_invite import AcceptInviteCommand
+from saas.application.actor import Actor
 from saas.application.views import MemberView
 from saas.domain.errors import NotFound
 from saas.domain.values import UserId
@@ -17,6 +18,7 @@ from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import (
     AcceptedView,
     AcceptInviteRequest,
+    ChangeRoleRequest,
     InviteRequest,
     InviteView,
     Page,
@@ -24,6 +26,8 @@ from saas.entrypoints.http.messages import (
     Success,
 )
 from saas.entrypoints.http.paging import Cursor, Limit, page_of, request_for
+
+MemberId = Annotated[str, Parameter(description="The member's id.")]
 
 
 class UserController(Controller):
@@ -75,6 +79,23 @@ class UserController(Controller):
         view = AcceptedView(member.id, member.name, member.email, member.role, member.organisation_id)
         return Success(message="Invite accepted", data=view)
 
+    @patch(
+        "/{id:str}",
+        summary="Change a member's role",
+        guards=[require_actor],
+        security=[{"bearer": []}],
+        responses=problems(400, 401, 403, 404, 409, 413, 415, 422),
+    )
+    async def change_role(
+        self,
+        id: MemberId,  # noqa: A002  # the public name
+        data: JSONBody[ChangeRoleRequest],
+        actor: CurrentActor,
+        use: Use,
+    ) -> Success[MemberView]:
+        """Make a member an ADMIN or an admin a MEMBER, from their next request on; the last admin stays one."""
+        return Success(message="Role changed", data=await use.change_role(actor, _user_id(id, actor), data.role))
+
     @delete(
         "/{id:str}",
         summary="Remove a member",
@@ -85,15 +106,19 @@ class UserController(Controller):
     )
     async def remove(
         self,
-        id: Annotated[str, Parameter(description="The member's id.")],  # noqa: A002  # the public name
+        id: MemberId,  # noqa: A002  # the public name
         actor: CurrentActor,
         use: Use,
     ) -> Success[RemovedView]:
         """Free the member's seat; their requests and sockets end at once, their name stays in the feed."""
-        try:
-            member_id = UserId(UUID(id))
-        except ValueError:
-            actor.require_admin()
-            raise NotFound("user") from None
-        await use.remove_user(actor, member_id)
+        await use.remove_user(actor, _user_id(id, actor))
         return Success(message="User removed", data=RemovedView(removed=True))
+
+
+def _user_id(text: str, actor: Actor) -> UserId:
+    """Raises what the use case would for an id that nobody has: `AdminOnly`, or for an admin `NotFound`."""
+    try:
+        return UserId(UUID(text))
+    except ValueError:
+        actor.require_admin()
+        raise NotFound("user") from None
