@@ -11,7 +11,7 @@ VENV := .venv/.made-$(HERE)
 RUNTIME := .venv/.runtime-$(HERE)
 DEV := .venv/.dev-$(HERE)
 
-.PHONY: help run test check lint format migrate bench lock clean
+.PHONY: help run test check lint format migrate migration bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -38,6 +38,12 @@ format: $(DEV) ## let ruff fix what it can
 
 migrate: $(RUNTIME) ## bring the database to REVISION (default head; base, -1 or an id go back)
 	@$(BIN)/saas migrate $(REVISION)
+
+migration: $(DEV) ## write the next migration from what changed in tables.py (NAME="what it does")
+	@test -n "$(NAME)" || { echo 'Say what it does: make migration NAME="add teams"' >&2; exit 1; }
+	@$(BIN)/python migrations/new.py "$(NAME)"
+	@$(BIN)/ruff format --quiet migrations
+	@$(BIN)/ruff check --quiet --fix migrations
 
 bench: $(DEV) ## measure, as ratios against a floor of the same run; see docs/performance.md
 	@$(BIN)/python -m benchmarks.live

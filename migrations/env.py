@@ -11,7 +11,8 @@ from saas.adapters.postgres.tables import metadata
 
 def _run(connection: Connection) -> None:
     head = context.get_head_revision()
-    if context.get_revision_argument() == head and has_nothing_to_do(connection, head):
+    is_going_to_head = not context.config.attributes.get("compares") and context.get_revision_argument() == head
+    if is_going_to_head and has_nothing_to_do(connection, head):
         return
     become_owner(connection)
     context.configure(

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
@@ -151,6 +154,62 @@ async def test_the_command_goes_to_where_it_is_told_and_refuses_in_one_line_what
         assert says in output
         assert "Traceback" not in output
     assert (await schema(empty_database))["functions"] == nothing["functions"]
+
+
+def recipes(repository: Path) -> list[str]:
+    """What docs/contributing.md says to write for a new table: into tables.py, and at the end of the migration."""
+    page = (repository / "docs" / "contributing.md").read_text()
+    _, section = page.split("## Add a table")
+    found = re.findall(r"^   ```python\n(.*?)^   ```", section, re.DOTALL | re.MULTILINE)
+    return [re.sub("^   ", "", recipe, flags=re.MULTILINE) for recipe in found]
+
+
+@pytest.fixture
+def fork(repository: Path, tmp_path: Path) -> Path:
+    """A checkout of one's own, whose tables.py has gained a table as docs/contributing.md says."""
+    for folder in ("src", "migrations"):
+        shutil.copytree(repository / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("Makefile", "pyproject.toml"):
+        shutil.copy(repository / file, tmp_path)
+    tables = tmp_path / "src/saas/adapters/postgres/tables.py"
+    table, _ = recipes(repository)
+    text = tables.read_text().replace("TENANT_TABLES = (", f'{table}\nTENANT_TABLES = ("notes", ')
+    tables.write_text(text)
+    return tmp_path
+
+
+async def test_make_migration_writes_what_the_tables_have_gained_and_with_its_fence_it_is_served(
+    repository: Path, fork: Path, empty_database: str
+) -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{fork}/src", "DATABASE_URL": empty_database}
+
+    def run(*command: str) -> str:
+        ran = subprocess.run(  # noqa: S603 - our own commands
+            command, cwd=fork, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stdout
+        return ran.stdout
+
+    ready = ("DEV=ready", "--old-file=ready", f"BIN={Path(sys.executable).parent}")  # there is an environment already
+    await asyncio.to_thread(run, "make", *ready, "migration", "NAME=add notes")
+
+    [written] = (fork / "migrations/versions").glob("*_add_notes.py")
+    migration = written.read_text()
+    last = len(list((repository / "migrations/versions").glob("0*.py")))
+    assert f'revision = "{last + 1:04}"\ndown_revision = "{last:04}"' in migration
+    assert migration.count("create_table") == migration.count("drop_table") == 1
+    _, fence = recipes(repository)
+    written.write_text(migration.replace("\n\n\ndef downgrade", f"\n{fence}\n\ndef downgrade"))
+    await asyncio.to_thread(run, sys.executable, "-m", "ruff", "check", "migrations")
+
+    await asyncio.to_thread(run, sys.executable, "-m", "saas", "migrate")
+    there = await schema(empty_database)
+    assert any(
+        "('notes', b'r', 'saas_owner', True, True, " in row and "saas_app=arwd" in row for row in there["tables"]
+    )
+    assert any("'notes', 'tenant', " in row for row in there["policies"])
+    await asyncio.to_thread(run, sys.executable, "-m", "saas", "migrate", "-1")
+    assert "notes" not in str(await schema(empty_database))
 
 
 @pytest.fixture

@@ -32,17 +32,7 @@ def migrate(url: str, revision: str = "head") -> None:
 
     Safe to run from many processes at once: whoever comes second waits and finds nothing left to do.
     """
-    config = SQLAlchemyAsyncConfig(
-        connection_string=DIALECT,
-        engine_config=EngineConfig(
-            poolclass=NullPool,
-            connect_args={"async_creator_fn": functools.partial(connect, url), "timeout": READ_SECONDS},
-        ),
-        alembic_config=AlembicAsyncConfig(
-            script_location=str(_PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT), version_table_name="alembic_version"
-        ),
-    )
-    commands = AlembicCommands(config)
+    commands = alembic(url)
     go = commands.downgrade if revision == "base" or revision.startswith("-") else commands.upgrade
     try:
         go(revision)
@@ -53,6 +43,21 @@ def migrate(url: str, revision: str = "head") -> None:
     except SQLAlchemyError as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise MigrationError(f"The database refused the migration: {reason}") from error
+
+
+def alembic(url: str) -> AlembicCommands:
+    """The commands of alembic, for the database at `url` and the revisions in `migrations/`."""
+    config = SQLAlchemyAsyncConfig(
+        connection_string=DIALECT,
+        engine_config=EngineConfig(
+            poolclass=NullPool,
+            connect_args={"async_creator_fn": functools.partial(connect, url), "timeout": READ_SECONDS},
+        ),
+        alembic_config=AlembicAsyncConfig(
+            script_location=str(_PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT), version_table_name="alembic_version"
+        ),
+    )
+    return AlembicCommands(config)
 
 
 def has_nothing_to_do(connection: Connection, head: object) -> bool:

@@ -1,0 +1,26 @@
+"""Write the next migration: the difference between the tables that the code knows and those that migrations make.
+
+`make migration NAME="add teams"` calls this. It asks a PostgreSQL of its own, which it stops and removes again.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from saas.adapters.embedded_postgres import embedded_postgres
+from saas.adapters.postgres.migrations import alembic, migrate
+
+VERSIONS = Path(__file__).parent / "versions"
+
+
+def main(name: str) -> None:
+    number = f"{len(list(VERSIONS.glob('[0-9]*.py'))) + 1:04}"
+    with tempfile.TemporaryDirectory(prefix="saas-migration-") as folder, embedded_postgres(Path(folder)) as url:
+        migrate(url)
+        commands = alembic(url)
+        commands.config.attributes["compares"] = True  # for env.py: there is no revision to go to
+        commands.revision(message=name, autogenerate=True, rev_id=number)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
