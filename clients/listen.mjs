@@ -4,6 +4,7 @@
 /** Calls `onFrame` with every frame, each activity exactly once, through restarts and expiring tokens. */
 export function follow(base, tokens, onFrame) {
   const place = {}; // where to resume: `after` and `epoch`
+  let pause = 500; // milliseconds
   const open = () => {
     const socket = new WebSocket(base.replace(/^http/, "ws") + "/ws");
     socket.onopen = () => {
@@ -12,6 +13,7 @@ export function follow(base, tokens, onFrame) {
     socket.onmessage = ({ data }) => {
       const frame = JSON.parse(data);
       if (frame.type === "CONNECTED") {
+        pause = 500;
         place.after ??= frame.payload.seq;
         place.epoch = frame.payload.epoch;
       }
@@ -22,20 +24,27 @@ export function follow(base, tokens, onFrame) {
     socket.onclose = async ({ code }) => {
       if ([4403, 1008, 1009].includes(code)) return; // not a member any more, or not behaving
       if (code === 4401 && !(await refresh(base, tokens))) return; // the session is over: log in again
-      setTimeout(open, 100 + Math.random() * 900); // so that not everybody comes back at once
+      setTimeout(open, pause * (0.5 + Math.random())); // so that not all come back at once
+      pause = Math.min(2 * pause, 30_000);
     };
   };
   open();
 }
 
+/** Takes the next tokens if it can get them; returns false only when the session is over. */
 async function refresh(base, tokens) {
-  const reply = await fetch(base + "/api/auth/refresh", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ refreshToken: tokens.refreshToken }),
-  });
-  if (reply.ok) Object.assign(tokens, (await reply.json()).data);
-  return reply.ok;
+  try {
+    const reply = await fetch(base + "/api/auth/refresh", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ refreshToken: tokens.refreshToken }),
+      signal: AbortSignal.timeout(5000),
+    });
+    if (reply.ok) Object.assign(tokens, (await reply.json()).data);
+    return ![401, 403, 404].includes(reply.status);
+  } catch {
+    return true; // no answer
+  }
 }
 
 if (globalThis.process?.argv[1]?.endsWith("listen.mjs")) {

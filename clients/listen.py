@@ -4,9 +4,9 @@ import asyncio
 import json
 import random
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
+from http.client import HTTPException
 from typing import Any
 
 from websockets.asyncio.client import connect
@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 async def follow(base: str, access: str, refresh: str) -> AsyncIterator[dict[str, Any]]:
     """Every frame, each activity exactly once, through lost connections, restarts and expiring tokens."""
     place: dict[str, Any] = {}  # where to resume: "after" and "epoch"
+    pause = 0.5  # seconds
     while True:
         code = None
         try:
@@ -24,6 +25,7 @@ async def follow(base: str, access: str, refresh: str) -> AsyncIterator[dict[str
                 while True:
                     frame = json.loads(await socket.recv())
                     if frame["type"] == "CONNECTED":
+                        pause = 0.5
                         place = {"after": frame["payload"]["seq"], **place, "epoch": frame["payload"]["epoch"]}
                     elif frame["type"] == "RESYNC":
                         place["after"] = frame["payload"]["seq"]
@@ -36,17 +38,23 @@ async def follow(base: str, access: str, refresh: str) -> AsyncIterator[dict[str
         if code in (4403, 1008, 1009):  # not a member any more, or not behaving: do not come back
             return
         if code == 4401:
-            try:
-                access, refresh = await asyncio.to_thread(_next_tokens, base, refresh)
-            except urllib.error.HTTPError:  # the session is over: log in again
+            tokens = await asyncio.to_thread(_next_tokens, base, access, refresh)
+            if tokens is None:  # the session is over: log in again
                 return
-        await asyncio.sleep(random.uniform(0.1, 1))  # noqa: S311  # so that not everybody comes back at once
+            access, refresh = tokens
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # so that not all come back at once
+        pause = min(2 * pause, 30)
 
 
-def _next_tokens(base: str, refresh: str) -> tuple[str, str]:
+def _next_tokens(base: str, access: str, refresh: str) -> tuple[str, str] | None:
+    """The next pair, or the same one if there is no answer for now; None once the session is over."""
     body, headers = json.dumps({"refreshToken": refresh}).encode(), {"Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(base + "/api/auth/refresh", body, headers)) as reply:  # noqa: S310
-        data = json.load(reply)["data"]
+    request = urllib.request.Request(base + "/api/auth/refresh", body, headers)  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310
+            data = json.load(reply)["data"]
+    except (OSError, HTTPException, ValueError) as error:
+        return None if getattr(error, "code", None) in (401, 403, 404) else (access, refresh)
     return data["accessToken"], data["refreshToken"]
 
 
