@@ -1,17 +1,20 @@
 """What is refused, and that refusing it costs little and is said in the way that a client can understand."""
 
 import asyncio
+import json
 import os
 import select
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import PING, TEXT, Ear, audience, dial, handshake, listen
-from tests.integration.live.storms import Writer, resident_bytes
+from tests.integration.live.storms import Writer, resident_bytes, served
 from tests.integration.live.wires import until
 from tests.integration.servers import ServerProcess
 
@@ -183,6 +186,7 @@ async def test_handshakes_are_refused_before_there_is_a_socket(pair: Pair, ada: 
     for query, headers, status in (
         (token, "Origin: https://evil.example\r\n", 403),
         (token, "Origin: null\r\n", 403),
+        (token, "Origin: http://[\r\n", 403),
         (token, f"Origin: http://127.0.0.1:{port}\r\n", 101),
         ("token=nonsense", "", 401),
         (f"token={ada.refresh_token}", "", 401),
@@ -204,6 +208,7 @@ async def test_handshakes_are_refused_before_there_is_a_socket(pair: Pair, ada: 
         assert ear.status == status, (query, headers, ear.head)
         assert b"sec-websocket-extensions" not in ear.head.lower()
         assert status != 401 or b"www-authenticate: bearer" in ear.head.lower()
+        assert status != 403 or b"content-type: application/problem+json" in ear.head.lower()
         ear.transport.abort()
 
 
@@ -226,6 +231,38 @@ async def test_frames_before_the_handshake_is_answered_and_leaving_in_the_middle
             with suppress(AssertionError):
                 async with audience([pair[0].port] * 20, ada.access_token):
                     break
+
+
+async def test_what_nobody_expected_is_logged_and_answered_before_the_handshake_and_after_it(
+    empty_database: str, environ: dict[str, str], tmp_path: Path
+) -> None:
+    async with (
+        served(tmp_path, {**environ, "DATABASE_URL": empty_database}) as server,
+        httpx.AsyncClient(base_url=server.url) as http,
+    ):
+        ada = await register(http)
+        port, token = server.port, ada.access_token
+        inside, outside = await listen(port, token), await dial(port)
+        superuser = await asyncpg.connect(empty_database)
+        await superuser.execute("alter table memberships rename column role to part")
+        await superuser.close()
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(handshake(port, f"token={token}", "X-Request-ID: first\r\n"))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 500 ")
+        assert b"x-request-id: first" in head.lower()
+        assert json.loads(body)["code"] == "internal_error"
+        for ear in (inside, outside):
+            ear.say_json("AUTH", token=token)
+            assert await ear.closed() == 1011
+
+        output = server.output()
+        assert "ERROR saas.entrypoints.http.live: WEBSOCKET /ws failed, request first" in output
+        assert output.count("WEBSOCKET /ws failed") == 3
+        assert output.count("UndefinedColumnError: column memberships.role does not exist") >= 3
+        assert token[-20:] not in output
 
 
 async def test_who_does_not_ask_for_a_socket_is_told_to(pair: Pair, http: httpx.AsyncClient) -> None:

@@ -89,7 +89,7 @@ class Room:
         """From here on the socket gets what the room gets; it must have been served up to `position`."""
         self.flush()
         self.joining.discard(socket)
-        if socket.ending is None:
+        if not socket.is_over:
             socket.follow_live()
             self.sockets.add(socket)
 

@@ -9,7 +9,7 @@ from litestar import Router, get
 
 from saas.adapters.websocket.frames import ControlPayload
 from saas.application.payloads import AnyPayload
-from saas.entrypoints.http.live import AuthPayload
+from saas.entrypoints.http.live_messages import AuthPayload
 
 DESCRIPTION = """
 Connect with an access token: `?token=`, an `Authorization` header, or a first message `AUTH` within 5 seconds.

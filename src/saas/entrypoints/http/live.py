@@ -1,13 +1,14 @@
-"""/ws: the handshake, what clients may say, and when to part. What they hear is written by the rooms."""
+"""/ws: handshake, client messages and closing of one socket. Events are written by `Room`."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
 from litestar import WebSocket, get, websocket
 from litestar.exceptions import HTTPException
+from websockets.frames import CloseCode
 
 from saas.adapters.websocket.asgi_line import AsgiLine
 from saas.adapters.websocket.entrance import Cursor
@@ -21,30 +22,15 @@ from saas.entrypoints.composition import Service
 from saas.entrypoints.http.auth import bearer_token
 from saas.entrypoints.http.dependencies import CurrentService
 from saas.entrypoints.http.errors import STATUS_OF_KIND, reject
+from saas.entrypoints.http.live_messages import ClientMessage, client_message
+
+logger = logging.getLogger(__name__)
 
 AUTH_SECONDS = 5.0
 FLOOD_MESSAGES = 60
 FLOOD_SECONDS = 10.0
 
 Socket = WebSocket[Any, Any, Any]
-
-
-class AuthPayload(msgspec.Struct, frozen=True):
-    """An access token, and where to resume."""
-
-    token: str = ""
-    after: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    epoch: str | None = None
-
-
-class ClientMessage(msgspec.Struct, frozen=True):
-    """What a client says: PING, or AUTH with its payload."""
-
-    type: str
-    payload: AuthPayload = AuthPayload()
-
-
-_decoder = msgspec.json.Decoder(ClientMessage)
 
 
 class UpgradeRequiredError(HTTPException):
@@ -62,24 +48,15 @@ async def plain_get() -> None:
 @websocket("/ws")
 async def live(socket: Socket, service: CurrentService) -> None:
     """One connection from handshake to end."""
-    query: Mapping[str, str] = socket.scope["state"]["query"]
-    if _is_foreign(socket):
-        await reject(socket.scope, socket.send, 403, "foreign_origin", "Pages of another site may not connect.")
-        return
+    conversation = _Conversation(socket, service)
     try:
-        cursor = Cursor(_seq(query["after"]), query.get("epoch")) if "after" in query else None
-    except ValueError:
-        await reject(socket.scope, socket.send, 400, "malformed_request", "`after` must be a whole number, a seq.")
-        return
-    if service.draining:
-        await reject(socket.scope, socket.send, 503, "unavailable", "This process is about to restart; try again.")
-        return
-    conversation = _Conversation(socket, service, cursor)
-    try:
-        token = query.get("token") or bearer_token(socket)
-        opened = await conversation.open_by_handshake(token) if token else await conversation.open_by_message()
-        if opened:
-            await conversation.listen()
+        await conversation.hold()
+    except OSError:  # what servers raise when the peer has left (ASGI 2.4)
+        pass
+    except Exception:
+        request_id = socket.scope["state"]["request_id"]
+        logger.exception("WEBSOCKET %s failed, request %s", socket.scope["path"], request_id)
+        await conversation.fail()
     finally:
         conversation.end()
     await conversation.parted()
@@ -88,82 +65,111 @@ async def live(socket: Socket, service: CurrentService) -> None:
 class _Conversation:
     """What is said on one socket."""
 
-    def __init__(self, socket: Socket, service: Service, cursor: Cursor | None) -> None:
+    def __init__(self, socket: Socket, service: Service) -> None:
         self._socket = socket
         self._service = service
-        self._cursor = cursor
+        self._query: Mapping[str, str] = socket.scope["state"]["query"]
+        self._cursor: Cursor | None = None
         extensions: dict[str, Any] = socket.scope["extensions"] or {}
         self._line: Line = extensions.get(LINE) or AsgiLine(socket.send)
+        self._is_accepted = False
         self._live: LiveSocket | None = None
         self._said = 0
         self._window_ends = 0.0
 
-    async def open_by_handshake(self, token: str) -> bool:
-        """Accept a proven client, refuse another with 401; whether it went well."""
+    async def hold(self) -> None:
+        """Refuse the handshake, or serve the client until the connection is over."""
+        if _is_foreign(self._socket):
+            await self._reject(403, "foreign_origin", "Pages of another site may not connect.")
+            return
         try:
-            live, room = await self._enter(token)
-        except FullError:
-            await self._accept()
-            self._line.close(Close.FULL, "Too many connections; try again later")
-            return False
-        except SaasError as error:
-            await reject(self._socket.scope, self._socket.send, STATUS_OF_KIND[error.kind], error.code, str(error))
-            return False
-        await self._accept()
-        return await self._admit(live, room)
+            if "after" in self._query:
+                self._cursor = Cursor(_seq(self._query["after"]), self._query.get("epoch"))
+        except ValueError:
+            await self._reject(400, "malformed_request", "`after` must be a whole number, a seq.")
+            return
+        if self._service.draining:
+            await self._reject(503, "unavailable", "This process is about to restart; try again.")
+            return
+        token = self._query.get("token") or bearer_token(self._socket)
+        entered = await self._open_by_handshake(token) if token else await self._open_by_message()
+        if entered is not None and await self._admit(*entered):
+            await self._listen(entered[0])
 
-    async def open_by_message(self) -> bool:
-        """Accept anybody, and part unless AUTH proves them in time; whether it went well."""
-        await self._accept()
-        try:
-            async with asyncio.timeout(AUTH_SECONDS):
-                message = await self._next()
-        except TimeoutError:
-            self._line.close(Close.SESSION_ENDED, "Authenticate within 5 s")
-            return False
-        if message is None:
-            return False
-        payload = message.payload
-        if payload.after is not None:
-            self._cursor = Cursor(payload.after, payload.epoch)
-        try:
-            if message.type != "AUTH":
-                raise NotAuthenticated("The first message must be AUTH")  # refused like a bad token
-            live, room = await self._enter(payload.token)
-        except FullError:
-            self._line.close(Close.FULL, "Too many connections; try again later")
-            return False
-        except Unavailable:
-            self._line.close(Close.FULL, "Not available right now; try again later")
-            return False
-        except SaasError as error:
-            self._line.close(Close.SESSION_ENDED, str(error))
-            return False
-        return await self._admit(live, room)
-
-    async def listen(self) -> None:
-        """Answer what the client says until it, or we, have had enough."""
-        assert self._live is not None  # noqa: S101  # opened before
-        while (message := await self._next()) is not None:
-            if message.type == "PING":
-                self._live.write(PONG_FRAME)
-            elif message.type == "AUTH":
-                await self._renew(self._live, message.payload.token)
-            else:
-                self._live.write(control_frame(ErrorPayload("Say PING, or AUTH with a token.")))
+    async def fail(self) -> None:
+        """Tell the client that something went wrong here: 500 before the handshake, 1011 after it."""
+        if self._is_accepted:
+            self._line.close(CloseCode.INTERNAL_ERROR, "Something went wrong on our side; reconnect with after=<seq>")
+        else:
+            detail = "Something went wrong on our side. If it stays, report the requestId."
+            await self._reject(500, "internal_error", detail)
 
     def end(self) -> None:
         """The connection is over; to be called however it went."""
         if self._live is not None:
             self._service.registry.remove(self._live)
 
+    async def parted(self) -> None:
+        """Wait until what was said last is on its way."""
+        await self._line.parted()
+
+    async def _reject(self, status: int, code: str, detail: str) -> None:
+        await reject(self._socket.scope, self._socket.send, status, code, detail)
+
+    async def _open_by_handshake(self, token: str) -> tuple[LiveSocket, Room] | None:
+        """Accepts the socket of a proven client, refuses any other. Returns None when it was refused or closed."""
+        try:
+            entered = await self._enter(token)
+        except FullError:
+            await self._accept()
+            self._line.close(Close.FULL, "Too many connections; try again later")
+            return None
+        except SaasError as error:
+            await self._reject(STATUS_OF_KIND[error.kind], error.code, str(error))
+            return None
+        await self._accept()
+        return entered
+
+    async def _open_by_message(self) -> tuple[LiveSocket, Room] | None:
+        """Accepts the socket, then waits 5 s for AUTH. Returns None when it was closed."""
+        await self._accept()
+        try:
+            async with asyncio.timeout(AUTH_SECONDS):
+                message = await self._next()
+        except TimeoutError:
+            self._line.close(Close.SESSION_ENDED, "Authenticate within 5 s")
+            return None
+        if message is None:
+            return None
+        payload = message.payload
+        if payload.after is not None:
+            self._cursor = Cursor(payload.after, payload.epoch)
+        try:
+            if message.type != "AUTH":
+                raise NotAuthenticated("The first message must be AUTH")  # refused like a bad token
+            return await self._enter(payload.token)
+        except FullError:
+            self._line.close(Close.FULL, "Too many connections; try again later")
+        except Unavailable:
+            self._line.close(Close.FULL, "Not available right now; try again later")
+        except SaasError as error:
+            self._line.close(Close.SESSION_ENDED, str(error))
+        return None
+
+    async def _listen(self, live: LiveSocket) -> None:
+        """Answer what the client says until the connection is over."""
+        while (message := await self._next()) is not None:
+            if message.type == "PING":
+                live.write(PONG_FRAME)
+            elif message.type == "AUTH":
+                await self._renew(live, message.payload.token)
+            else:
+                live.write(control_frame(ErrorPayload("Say PING, or AUTH with a token.")))
+
     async def _accept(self) -> None:
         await self._socket.accept()
+        self._is_accepted = True
         self._line.opened()
-
-    async def parted(self) -> None:
-        """What was said last is on its way."""
-        await self._line.parted()
 
     async def _enter(self, token: str) -> tuple[LiveSocket, Room]:
         """Make the socket known, then prove its actor, so that an ending in between is not missed."""
@@ -215,10 +221,7 @@ class _Conversation:
         if self._said > FLOOD_MESSAGES:
             self._close(Close.POLICY, "Too many messages")
             return None
-        try:
-            return _decoder.decode(event.get("text") or event.get("bytes") or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return ClientMessage("")
+        return client_message(event)
 
     def _close(self, code: Close, reason: str) -> None:
         if self._live is not None:
@@ -237,4 +240,9 @@ def _seq(text: str) -> int:
 def _is_foreign(socket: Socket) -> bool:
     """Whether a browser says that a page of another host opened this (RFC 6455, 10.2)."""
     origin = socket.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower()
+    except ValueError:  # it cannot be read, so it is not ours
+        return True
