@@ -203,6 +203,24 @@ async def test_a_token_of_somebody_else_or_none_at_all_ends_the_socket(pair: Pai
         assert await ear.closed() == 4401
 
 
+async def test_a_socket_that_could_not_be_renewed_just_now_still_ends_with_the_session_it_was_opened_in(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    again = await log_in(http, ada.email)
+    ear = await listen(pair[0].port, ada.access_token)
+    async with superuser.transaction():
+        await superuser.execute("lock table sessions in access exclusive mode")
+        ear.say_json("AUTH", token=again.access_token)
+        await ear.until(lambda ear: len(ear.frames) == 2)
+    assert ear.frames[1].type == "ERROR"
+    await log_out(again)
+    written = await ada.broadcast("Not the session of this socket")
+    await ear.reached(written["seq"])
+    await log_out(ada)
+    assert await ear.closed(30) == 4401
+
+
 async def test_one_person_may_have_twenty_sockets_in_a_process(pair: Pair, http: httpx.AsyncClient) -> None:
     ada = await register(http)
     bo = await join(ada)

@@ -17,6 +17,7 @@ from saas.adapters.websocket.protocol import LINE
 from saas.adapters.websocket.registry import FullError
 from saas.adapters.websocket.rooms import Room
 from saas.adapters.websocket.sockets import Line, LiveSocket
+from saas.application.actor import Claims
 from saas.domain.errors import NotAuthenticated, SaasError, Unavailable
 from saas.entrypoints.composition import Service
 from saas.entrypoints.http.auth import bearer_token
@@ -194,13 +195,11 @@ class _Conversation:
 
     async def _renew(self, live: LiveSocket, token: str) -> None:
         """Go on with a newer token of the same person in the same organisation."""
-        authenticate = self._service.use_cases.authenticate
         try:
-            claims = authenticate.claims(token)
+            claims = self._service.use_cases.authenticate.claims(token)
             if (claims.user_id, claims.organisation_id) != (live.user_id, live.organisation_id):
                 raise NotAuthenticated("The token is somebody else's")  # refused like a bad token
-            self._service.registry.move(live, claims.session_id)
-            await authenticate.prove(claims)
+            await self._prove_anew(live, claims)
         except Unavailable:
             live.write(control_frame(ErrorPayload("Not available right now; send AUTH again in a few seconds.")))
         except SaasError as error:
@@ -208,6 +207,16 @@ class _Conversation:
         else:
             live.expires_at = claims.expires_at
             live.write(control_frame(AuthenticatedPayload(claims.expires_at)))
+
+    async def _prove_anew(self, live: LiveSocket, claims: Claims) -> None:
+        """Let the endings of the new session reach the socket, then prove it; unproven, it stays with the old one."""
+        registry, before = self._service.registry, live.session_id
+        registry.move(live, claims.session_id)
+        try:
+            await self._service.use_cases.authenticate.prove(claims)
+        except BaseException:
+            registry.move(live, before)
+            raise
 
     async def _next(self) -> ClientMessage | None:
         """What the client says next, an empty message for nonsense; None once the connection is over."""
