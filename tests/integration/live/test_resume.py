@@ -175,6 +175,38 @@ async def test_a_long_log_is_replayed_at_the_pace_of_its_reader_and_in_pages(
         assert_saw(slow, await ada.feed(), after=0)
 
 
+async def test_what_a_slow_reader_says_during_a_long_replay_is_answered_in_the_middle_of_it(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    async with long_log(superuser, ada, 5_000) as feed:
+        slow = await listen(pair[0].port, ada.access_token, "&after=0", receive_buffer=16_384)
+        slow.transport.pause_reading()
+        slow.say_json("PING")
+        slow.say_json("AUTH", token=ada.access_token)
+        slow.transport.resume_reading()
+        await slow.reached(5_000)
+        slow.transport.abort()
+        types = [frame.type for frame in slow.frames]
+        assert types[0] == "CONNECTED"
+        assert types.index("PONG") < types.index("AUTHENTICATED") < 4_000
+        assert_saw(slow, feed, after=0)
+
+
+async def test_a_session_that_ends_during_a_long_replay_ends_it(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    async with long_log(superuser, ada, 5_000):
+        slow = await listen(pair[0].port, ada.access_token, "&after=0", receive_buffer=16_384)
+        slow.transport.pause_reading()
+        slow.say_json("PING")
+        await ada.data("POST", "/api/auth/logout", {})
+        slow.transport.resume_reading()
+        assert await slow.closed(60) == 4401
+        assert 0 < len(slow.activities) < 4_000
+
+
 async def test_nothing_is_replayed_to_somebody_who_has_gone(
     pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
 ) -> None:

@@ -94,8 +94,8 @@ class _Conversation:
             return
         token = self._query.get("token") or bearer_token(self._socket)
         entered = await self._open_by_handshake(token) if token else await self._open_by_message()
-        if entered is not None and await self._admit(*entered):
-            await self._listen(entered[0])
+        if entered is not None:
+            await self._serve(*entered)
 
     async def fail(self) -> None:
         """Tell the client that something went wrong here: 500 before the handshake, 1011 after it."""
@@ -157,6 +157,15 @@ class _Conversation:
             self._line.close(Close.SESSION_ENDED, str(error))
         return None
 
+    async def _serve(self, live: LiveSocket, room: Room) -> None:
+        """Admit the socket and answer its client at the same time; either ends the other.
+
+        Replay ends by itself once the connection is over.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(live))  # it starts when admission first waits, so that CONNECTED comes first
+            await self._admit(live, room)
+
     async def _listen(self, live: LiveSocket) -> None:
         """Answer what the client says until the connection is over."""
         while (message := await self._next()) is not None:
@@ -182,16 +191,14 @@ class _Conversation:
         await authenticate.prove(claims)
         return live, room
 
-    async def _admit(self, live: LiveSocket, room: Room) -> bool:
+    async def _admit(self, live: LiveSocket, room: Room) -> None:
         if live.ending is not None:
             self._line.close(*live.ending)
-            return False
+            return
         try:
             await self._service.entrance.admit(live, room, self._cursor)
         except Unavailable:
             live.close(Close.FULL, "Not available right now; try again later")
-            return False
-        return True
 
     async def _renew(self, live: LiveSocket, token: str) -> None:
         """Go on with a newer token of the same person in the same organisation."""
