@@ -105,6 +105,7 @@ async def replies(port: int, person: Person, query: str) -> tuple[Ear, list[Fram
         ("&after=99999999999999999999999999", "ahead_of_the_log"),
         ("&after=1&epoch=another", "another_epoch"),
         ("&after=100&epoch=another", "another_epoch"),
+        ("&after=1&epoch=", "another_epoch"),
     ],
 )
 async def test_a_cursor_that_cannot_be_resumed_from_gets_one_resync_and_what_comes_next(

@@ -45,7 +45,7 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id.decode()
         if scope["type"] == ScopeType.WEBSOCKET:
-            state["query"] = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+            state["query"] = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             scope["query_string"] = b""  # it holds a token, and servers log what they find here
 
         started = time.monotonic()
