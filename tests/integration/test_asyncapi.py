@@ -4,8 +4,9 @@ import re
 from typing import Any, get_args
 
 import httpx
+from websockets.frames import CloseCode
 
-from saas.adapters.websocket.frames import ControlPayload
+from saas.adapters.websocket.frames import Close, ControlPayload
 from saas.application.payloads import AnyPayload
 from tests.integration.clients import join, listening, register
 from tests.integration.servers import ServerProcess
@@ -41,6 +42,23 @@ async def test_every_reference_in_it_leads_somewhere(http: httpx.AsyncClient) ->
     assert len(references) > 30
     for reference in references:
         assert followed(reference, reply.json())
+
+
+async def test_it_requires_what_must_be_said_and_lists_what_may_be_heard(http: httpx.AsyncClient) -> None:
+    components = (await described(http))["components"]
+
+    assert components["messages"]["PING"]["payload"]["required"] == ["type"]
+    assert components["messages"]["AUTH"]["payload"]["required"] == ["type", "payload"]
+    assert components["schemas"]["AuthPayload"]["required"] == ["token"]
+    reasons = components["schemas"]["ResyncPayload"]["properties"]["reason"]["enum"]
+    assert sorted(reasons) == ["ahead_of_the_log", "another_epoch", "no_longer_kept"]
+
+
+async def test_it_says_what_to_do_after_each_closing_code(http: httpx.AsyncClient) -> None:
+    rows = re.findall(r"^\| ([\d, ]+) \|", (await described(http))["info"]["description"], re.MULTILINE)
+
+    described_codes = {int(code) for row in rows for code in row.split(",")}
+    assert described_codes == {*Close, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG, CloseCode.INTERNAL_ERROR}
 
 
 async def test_frames_have_exactly_the_keys_it_gives_them(http: httpx.AsyncClient, server: ServerProcess) -> None:

@@ -94,6 +94,7 @@ async def test_messages_of_64_kib_in_pieces_with_pings_between_them_are_in_order
         ('{"type":1}', "ERROR"),
         ('{"type":"PING","payload":7}', "ERROR"),
         ('{"type":"AUTH","payload":{"token":"x","after":-1}}', "ERROR"),
+        ('{"type":"AUTH","payload":{}}', "ERROR"),
         ("[" * 10_000, "ERROR"),
         ("null", "ERROR"),
         ("", "ERROR"),

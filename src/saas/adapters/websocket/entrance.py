@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from saas.adapters.websocket.frames import ConnectedPayload, ResyncPayload, activity_frame, control_frame
+from saas.adapters.websocket.frames import ConnectedPayload, ResyncPayload, ResyncReason, activity_frame, control_frame
 from saas.adapters.websocket.registry import Registry
 from saas.adapters.websocket.rooms import PAGE, Room
 from saas.adapters.websocket.sockets import LiveSocket
@@ -71,6 +71,6 @@ class Entrance:
             served = page[-1].seq
 
 
-def _resync(socket: LiveSocket, reason: str, room: Room) -> None:
+def _resync(socket: LiveSocket, reason: ResyncReason, room: Room) -> None:
     advice = "What came before cannot be replayed. Reload what you show from /api/activities; seq goes on from here."
     socket.write(control_frame(ResyncPayload(advice, reason, room.position, room.epoch)))

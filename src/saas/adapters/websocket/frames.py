@@ -1,7 +1,7 @@
 """Events on the wire: an activity becomes one finished WebSocket frame, the same bytes for everyone."""
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -37,12 +37,15 @@ class ConnectedPayload(Payload, frozen=True):
     expires_at: Moment
 
 
+ResyncReason = Literal["another_epoch", "ahead_of_the_log", "no_longer_kept"]
+
+
 class ResyncPayload(Payload, frozen=True):
     """What was missed cannot be replayed: read it from the feed, then go on from `seq`."""
 
     type: ClassVar[str] = "RESYNC"
     message: str
-    reason: str
+    reason: ResyncReason
     seq: int
     epoch: str
 

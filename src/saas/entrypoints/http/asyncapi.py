@@ -9,7 +9,7 @@ from litestar import Router, get
 
 from saas.adapters.websocket.frames import ControlPayload
 from saas.application.payloads import AnyPayload
-from saas.entrypoints.http.live_messages import AuthPayload
+from saas.entrypoints.http.live_messages import AuthPayload, PingPayload
 
 DESCRIPTION = """
 Connect with an access token: `?token=`, an `Authorization` header, or a first message `AUTH` within 5 seconds.
@@ -24,10 +24,12 @@ The first frame is `CONNECTED`; then every activity of the organisation follows,
 | 4403 | no longer a member | stop |
 | 4408 | too slow to keep up | reconnect with `after` |
 | 1008, 1009 | flooding, a frame over 64 KiB | stop |
+| 1002, 1007 | a frame that breaks the protocol, text that is not UTF-8 | mend the client |
+| 1011 | an error on our side, a ping that was not answered | reconnect with `after`, later, with jitter |
 | 1012, 1013 | restarting, full | reconnect later, with jitter |
 """
 
-PLACE = {
+PLACE: dict[str, Any] = {
     "id": {"type": "string", "format": "uuid"},
     "seq": {"type": "integer", "description": "1, 2, 3, ... in the organisation, without gaps; the feed's own."},
     "occurredAt": {"type": "string", "format": "date-time"},
@@ -53,10 +55,6 @@ def asyncapi_router(version: str) -> Router:
     return Router("/", route_handlers=[describe, show])
 
 
-class PingPayload(msgspec.Struct, frozen=True):
-    """Asks for a PONG; the payload may be left out."""
-
-
 def _document(version: str) -> dict[str, Any]:
     activities, control = get_args(AnyPayload), get_args(ControlPayload)
     _, schemas = msgspec.json.schema_components(
@@ -66,7 +64,7 @@ def _document(version: str) -> dict[str, Any]:
         **{each.type: _message(each.type, each, **PLACE) for each in activities},
         **{each.type: _message(each.type, each) for each in control},
         "AUTH": _message("AUTH", AuthPayload),
-        "PING": _message("PING", PingPayload),
+        "PING": _message("PING", PingPayload, required=["type"]),
     }
     sent_by_clients = ("AUTH", "PING")
     return {
@@ -108,11 +106,17 @@ def _operation(action: str, names: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _message(name: str, payload: type[msgspec.Struct], **place: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON schema
+def _message(
+    name: str,
+    payload: type[msgspec.Struct],
+    *,
+    required: list[str] | None = None,
+    **place: Any,  # noqa: ANN401  # JSON schema
+) -> dict[str, Any]:
     properties = {"type": {"const": name}, "payload": {"$ref": f"#/components/schemas/{payload.__name__}"}, **place}
     return {
         "name": name,
         "title": name,
         "summary": payload.__doc__,
-        "payload": {"type": "object", "properties": properties, "required": list(properties)},
+        "payload": {"type": "object", "properties": properties, "required": required or list(properties)},
     }

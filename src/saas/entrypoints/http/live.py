@@ -23,13 +23,11 @@ from saas.entrypoints.composition import Service
 from saas.entrypoints.http.auth import bearer_token
 from saas.entrypoints.http.dependencies import CurrentService
 from saas.entrypoints.http.errors import STATUS_OF_KIND, reject
-from saas.entrypoints.http.live_messages import ClientMessage, client_message
+from saas.entrypoints.http.live_messages import Auth, ClientMessage, Ping, Quota, client_message, cursor
 
 logger = logging.getLogger(__name__)
 
 AUTH_SECONDS = 5.0
-FLOOD_MESSAGES = 60
-FLOOD_SECONDS = 10.0
 
 Socket = WebSocket[Any, Any, Any]
 
@@ -75,8 +73,7 @@ class _Conversation:
         self._line: Line = extensions.get(LINE) or AsgiLine(socket.send)
         self._is_accepted = False
         self._live: LiveSocket | None = None
-        self._said = 0
-        self._window_ends = 0.0
+        self._quota = Quota()
 
     async def hold(self) -> None:
         """Refuse the handshake, or serve the client until the connection is over."""
@@ -84,8 +81,7 @@ class _Conversation:
             await self._reject(403, "foreign_origin", "Pages of another site may not connect.")
             return
         try:
-            if "after" in self._query:
-                self._cursor = Cursor(_seq(self._query["after"]), self._query.get("epoch"))
+            self._cursor = cursor(self._query)
         except ValueError:
             await self._reject(400, "malformed_request", "`after` must be a whole number, a seq.")
             return
@@ -142,12 +138,13 @@ class _Conversation:
             return None
         if message is None:
             return None
+        if not isinstance(message, Auth):
+            self._line.close(Close.SESSION_ENDED, "The first message must be AUTH, with a token")
+            return None
         payload = message.payload
         if payload.after is not None:
             self._cursor = Cursor(payload.after, payload.epoch)
         try:
-            if message.type != "AUTH":
-                raise NotAuthenticated("The first message must be AUTH")  # refused like a bad token
             return await self._enter(payload.token)
         except FullError:
             self._line.close(Close.FULL, "Too many connections; try again later")
@@ -169,9 +166,9 @@ class _Conversation:
     async def _listen(self, live: LiveSocket) -> None:
         """Answer what the client says until the connection is over."""
         while (message := await self._next()) is not None:
-            if message.type == "PING":
+            if isinstance(message, Ping):
                 live.write(PONG_FRAME)
-            elif message.type == "AUTH":
+            elif isinstance(message, Auth):
                 await self._renew(live, message.payload.token)
             else:
                 live.write(control_frame(ErrorPayload("Say PING, or AUTH with a token.")))
@@ -226,15 +223,11 @@ class _Conversation:
             raise
 
     async def _next(self) -> ClientMessage | None:
-        """What the client says next, an empty message for nonsense; None once the connection is over."""
+        """What the client says next; None once the connection is over."""
         event: Any = await self._socket.receive()
         if event["type"] == "websocket.disconnect":
             return None
-        now = asyncio.get_running_loop().time()
-        if now >= self._window_ends:
-            self._said, self._window_ends = 0, now + FLOOD_SECONDS
-        self._said += 1
-        if self._said > FLOOD_MESSAGES:
+        if self._quota.is_exceeded(asyncio.get_running_loop().time()):
             self._close(Close.POLICY, "Too many messages")
             return None
         return client_message(event)
@@ -244,13 +237,6 @@ class _Conversation:
             self._live.close(code, reason)
         else:
             self._line.close(code, reason)
-
-
-def _seq(text: str) -> int:
-    """Raises `ValueError` for anything but a whole number from 0 on."""
-    if not (text.isascii() and text.isdecimal()):
-        raise ValueError(text)
-    return int(text)
 
 
 def _is_foreign(socket: Socket) -> bool:

@@ -1,31 +1,76 @@
-"""What clients may say on the live channel."""
+"""What clients may say on the live channel, and how often."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
+
+from saas.adapters.websocket.entrance import Cursor
+
+FLOOD_MESSAGES = 60
+FLOOD_SECONDS = 10.0
 
 
 class AuthPayload(msgspec.Struct, frozen=True):
     """An access token, and where to resume."""
 
-    token: str = ""
+    token: str
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
     epoch: str | None = None
 
 
-class ClientMessage(msgspec.Struct, frozen=True):
-    """What a client says: PING, or AUTH with its payload."""
-
-    type: str
-    payload: AuthPayload = AuthPayload()
+class PingPayload(msgspec.Struct, frozen=True):
+    """Asks for a PONG; the payload may be left out."""
 
 
-_decoder = msgspec.json.Decoder(ClientMessage)
+class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="AUTH"):
+    """Proves who is there: at first, and again before the token expires."""
+
+    payload: AuthPayload
+
+
+class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="PING"):
+    """Asks for a PONG."""
+
+    payload: PingPayload = PingPayload()
+
+
+class Nonsense(msgspec.Struct, frozen=True):
+    """Anything else."""
+
+
+ClientMessage = Auth | Ping | Nonsense
+
+_decoder: msgspec.json.Decoder[Auth | Ping] = msgspec.json.Decoder(Auth | Ping)
+
+
+def cursor(query: Mapping[str, str]) -> Cursor | None:
+    """Where the address says to resume. Raises `ValueError` if `after` is not a whole number from 0 on."""
+    if (after := query.get("after")) is None:
+        return None
+    if not (after.isascii() and after.isdecimal()):
+        raise ValueError(after)
+    return Cursor(int(after), query.get("epoch"))
 
 
 def client_message(event: Any) -> ClientMessage:  # noqa: ANN401  # an ASGI message
-    """What a `websocket.receive` says; an empty message for nonsense."""
+    """What a `websocket.receive` says."""
     try:
         return _decoder.decode(event.get("text") or event.get("bytes") or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ClientMessage("")
+        return Nonsense()
+
+
+class Quota:
+    """How many messages a socket may still send: `FLOOD_MESSAGES` in each `FLOOD_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._said = 0
+        self._window_ends = 0.0
+
+    def is_exceeded(self, now: float) -> bool:
+        """Counts one message at `now`, in seconds of a clock that never goes back."""
+        if now >= self._window_ends:
+            self._said, self._window_ends = 0, now + FLOOD_SECONDS
+        self._said += 1
+        return self._said > FLOOD_MESSAGES
