@@ -1,5 +1,6 @@
 """Text is brought into one normal form, or refused."""
 
+import time
 import unicodedata
 
 import pytest
@@ -94,6 +95,26 @@ def test_a_name_that_is_empty_too_long_or_unprintable_is_refused(name: str) -> N
         person_or_organisation_name(name, "organisationName")
 
     assert refusal.value.field == "organisationName"
+
+
+def test_a_name_may_be_written_with_as_many_marks_as_fit_once_they_are_composed() -> None:
+    longest = "\u1f82" * 100  # the longest that a character can be: four of them, taken apart
+    apart = unicodedata.normalize("NFD", longest)
+
+    assert len(apart) == 400
+    assert person_or_organisation_name(apart, "name") == unicodedata.normalize("NFC", longest)
+
+
+def test_a_text_too_long_in_any_form_is_refused_without_the_time_it_takes_to_compose_it() -> None:
+    marks = "a" + "\u0301" * 60_000 + "\u0316" * 60_000
+    started = time.process_time()
+
+    with pytest.raises(InvalidValue, match="1 to 100 characters"):
+        person_or_organisation_name(marks, "name")
+    with pytest.raises(InvalidValue, match="e-mail address such as"):
+        email_address(marks)
+
+    assert time.process_time() - started < 2  # composing takes half a minute
 
 
 @pytest.mark.parametrize("message", ["x", " hello ", "two\nlines", "x" * 4_000, "🎉" * 4_000])

@@ -23,6 +23,10 @@ MESSAGE_CHARACTERS = 4_000
 PASSWORD_CHARACTERS = (8, 128)
 EMAIL_OCTETS = 254
 
+# Composing (NFC) takes the square of the time for a text of nothing but combining marks, and makes one character
+# of at most four: a text this many times too long stays too long, and is refused without composing it.
+_COMPOSED_FROM = 4
+
 # RFC 5321, 4.5.3.1: 64 octets before the @, 254 for the whole address. Only what mail systems
 # really deliver to is accepted: no quoted local parts, no comments, no address literals.
 _EMAIL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+[^\W_][\w-]{0,61}[^\W_]")
@@ -49,7 +53,7 @@ class Person:
 
 def email_address(text: str) -> Email:
     """The address in lower case: one person is one account however they type it. Raises `InvalidValue`."""
-    address = unicodedata.normalize("NFC", text.strip()).lower()
+    address = _composed(text, EMAIL_OCTETS).lower()
     local = address.partition("@")[0]
     dots_misplaced = ".." in address or local.startswith(".") or local.endswith(".")
     if dots_misplaced or not _EMAIL.fullmatch(address) or len(address.encode()) > EMAIL_OCTETS:
@@ -59,7 +63,7 @@ def email_address(text: str) -> Email:
 
 def person_or_organisation_name(text: str, field: str) -> str:
     """The name without outer blanks, 1 to 100 characters, something to see in it. Raises `InvalidValue`."""
-    name = unicodedata.normalize("NFC", text.strip())
+    name = _composed(text, NAME_CHARACTERS)
     categories = [unicodedata.category(character) for character in name]
     if len(name) > NAME_CHARACTERS or not any(category[0] in "LNPS" for category in categories):
         raise InvalidValue(field, f"Must be 1 to {NAME_CHARACTERS} characters, of which at least one can be seen.")
@@ -93,3 +97,9 @@ def slugs(name: str, organisation_id: OrganisationId) -> Iterator[str]:
         yield base
     yield f"{base or 'org'}-{organisation_id.hex[-8:]}"
     yield f"{base or 'org'}-{organisation_id.hex}"
+
+
+def _composed(text: str, characters: int) -> str:
+    """The text without outer blanks in NFC; nothing of it if it has more characters than `characters` in any form."""
+    stripped = text.strip()
+    return unicodedata.normalize("NFC", stripped) if len(stripped) <= characters * _COMPOSED_FROM else ""
