@@ -37,7 +37,7 @@ def server_config(settings: Settings, *, host: str, port: int, workers: int) -> 
         port=port,
         workers=workers,
         loop="uvloop",
-        http="httptools",
+        http="saas.entrypoints.http.protocol:BoundedHttpProtocol",
         ws="saas.adapters.websocket.protocol:DirectWebSocketProtocol",
         ws_max_size=65_536,
         ws_per_message_deflate=False,

@@ -35,10 +35,12 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     400: ("malformed_request", "The request could not be read."),
     404: ("no_such_route", "There is nothing at this address. The routes are listed at /docs."),
     405: ("method_not_allowed", "This address does not take that method; see the Allow header."),
+    408: ("request_timeout", "The request did not arrive completely in time. Send it again."),
     413: ("body_too_large", "The body may be at most 256 KiB."),
     415: ("unsupported_media_type", "Send JSON, with Content-Type: application/json."),
     426: ("upgrade_required", "Connect with a WebSocket client."),
     429: ("too_many_requests", "Too many requests. Wait for the seconds in Retry-After."),
+    431: ("headers_too_large", "The address and all headers may have at most 64 KiB together."),
     503: ("unavailable", "The service is restarting. Try again in a few seconds."),
 }
 
@@ -101,22 +103,34 @@ async def reject(
 def _described(
     scope: Scope, status: int, code: str, detail: str, errors: Sequence[FieldError] | msgspec.UnsetType
 ) -> tuple[bytes, dict[str, str]]:
-    body = Problem(
-        type="about:blank",
-        title=HTTPStatus(status).phrase,
-        status=int(status),
-        detail=detail,
-        code=code,
-        request_id=scope["state"]["request_id"],
-        message=detail,
-        errors=errors,
-    )
+    body = problem_document(scope["state"]["request_id"], status, code, detail, errors)
     headers: dict[str, str] = {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"  # RFC 6750, 3
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = RETRY_SECONDS
-    return msgspec.json.encode(body), headers
+    return body, headers
+
+
+def problem_document(
+    request_id: str,
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldError] | msgspec.UnsetType = msgspec.UNSET,
+) -> bytes:
+    """The body of a refusal."""
+    document = Problem(
+        type="about:blank",
+        title=HTTPStatus(status).phrase,
+        status=int(status),
+        detail=detail,
+        code=code,
+        request_id=request_id,
+        message=detail,
+        errors=errors,
+    )
+    return msgspec.json.encode(document)
 
 
 def _refused(request: Request[Any, Any, Any], error: SaasError) -> Response[bytes]:

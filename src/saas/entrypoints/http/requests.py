@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import ClientException, HTTPException, InternalServerException
 from litestar.types import Empty
 
 MAX_BODY_BYTES = 256 * 1024
@@ -19,6 +19,12 @@ class UnsupportedMediaTypeError(HTTPException):
     status_code = 415
 
 
+class RequestIncompleteError(HTTPException):
+    """The client left, or was too slow, before its request was there; most likely nobody reads this reply."""
+
+    status_code = 408
+
+
 class JsonRequest(Request[Any, Any, Any]):
     """A request whose body, if any, is JSON (RFC 8259) in UTF-8 that PostgreSQL can store."""
 
@@ -28,7 +34,10 @@ class JsonRequest(Request[Any, Any, Any]):
             media_type, _ = self.content_type
             if media_type and media_type != "application/json" and not media_type.endswith("+json"):
                 raise UnsupportedMediaTypeError
-            body = await self.body()
+            try:
+                body = await self.body()
+            except InternalServerException:  # Litestar's word for a client that left
+                raise RequestIncompleteError from None
             if _NUL_ESCAPE.search(body):
                 raise ClientException("The body contains a NUL character, which no field may.")
             try:
