@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -107,6 +108,19 @@ async def test_what_is_no_http_is_refused_with_a_problem_document(server: Server
             writer.write(nonsense)
 
             await refusal(reader, 400, "malformed_request")
+
+
+async def test_who_leaves_in_the_middle_of_a_body_is_no_failure_of_ours(server: ServerProcess) -> None:
+    request_id = uuid4().hex
+    async with opened(server.port) as (_, writer):
+        writer.write(HEAD + f"X-Request-ID: {request_id}\r\nContent-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+
+    async with asyncio.timeout(MARGIN):
+        while request_id not in server.output():  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.05)
+    [line] = [line for line in server.output().splitlines() if request_id in line]
+    assert "POST /api/auth/login 408" in line
 
 
 # Too slow

@@ -13,7 +13,7 @@ from saas.entrypoints.http.accounts import AuthController
 from saas.entrypoints.http.activities import ActivityController
 from saas.entrypoints.http.asyncapi import asyncapi_router
 from saas.entrypoints.http.dependencies import provided
-from saas.entrypoints.http.docs import assets_router, openapi_config
+from saas.entrypoints.http.docs import asset, openapi_config
 from saas.entrypoints.http.draining import drain_on_sigterm
 from saas.entrypoints.http.edge import Edge
 from saas.entrypoints.http.errors import EXCEPTION_HANDLERS, HTTP_CODES
@@ -43,7 +43,7 @@ def build_app(service: Service, settings: Settings) -> ASGIApp:
             ready,
             live,
             plain_get,
-            assets_router(),
+            asset,
             asyncapi_router(version("saas")),
         ],
         dependencies=provided(service),

@@ -2,17 +2,19 @@
 
 import re
 from http import HTTPStatus
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any
 
 import litestar_offline_docs
 import msgspec
-from litestar import Request, Router
+from litestar import Request, Router, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme, Tag
-from litestar.static_files import create_static_files_router
+from litestar.params import FromPath
+from litestar.response import File
 
 ASSETS = "/docs-assets"
 
@@ -55,10 +57,16 @@ def openapi_config(version: str, codes: list[str]) -> OpenAPIConfig:
     )
 
 
-def assets_router() -> Router:
-    """The files of Swagger UI, out of the package that carries them."""
-    directory = Path(litestar_offline_docs.__file__).parent / "static"
-    return create_static_files_router(path=ASSETS, directories=[directory], include_in_schema=False)
+_STATIC = Path(litestar_offline_docs.__file__).parent / "static"
+_ASSETS = {path.name: path for path in _STATIC.iterdir() if path.is_file()}
+
+
+@get(ASSETS + "/{name:str}", include_in_schema=False)
+async def asset(name: FromPath[str]) -> File:
+    """A file of Swagger UI, out of the package that carries them."""
+    if name not in _ASSETS:
+        raise NotFoundException
+    return File(_ASSETS[name], media_type=guess_type(name)[0], content_disposition_type="inline")
 
 
 class _Swagger(SwaggerRenderPlugin):

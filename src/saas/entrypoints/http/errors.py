@@ -155,7 +155,9 @@ def _field_error(key: str, message: str) -> FieldError:
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    code, detail = HTTP_CODES.get(error.status_code, ("http_error", error.detail))
+    if error.status_code not in HTTP_CODES:  # Litestar's own failures, and nothing that a client could cause
+        return _broken(request, error)
+    code, detail = HTTP_CODES[error.status_code]
     if error.status_code == HTTPStatus.BAD_REQUEST and error.detail:
         detail = error.detail
     response = problem(request.scope, error.status_code, code, detail)
