@@ -130,10 +130,16 @@ def test_a_proxy_that_asks_for_itself_is_counted_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "hop", ["", "nonsense", "unknown", "192.0.2.1:4711", "[2001:db8::1]:80", "_hidden", "1.2.3.4.5"]
+    "hop", ["", "nonsense", "unknown", "unknown:80", "[2001:db8::1", "192.0.2.1:x", "_hidden", "1.2.3.4.5"]
 )
 def test_a_hop_that_is_no_address_hides_what_is_before_it_and_the_proxy_is_counted(hop: str) -> None:
     assert client_address("10.0.0.1", [f"{ADA}, {hop}"], PROXIES) == "10.0.0.1"
+
+
+def test_a_hop_may_have_a_port() -> None:
+    assert client_address("10.0.0.1", [f"{BO}, {ADA}:4711, 10.1.1.1:80"], PROXIES) == ADA
+    for hop in ("[2001:db8:1:2::1]:80", "[2001:db8:1:2::1]", "2001:db8:1:2::1"):
+        assert client_address("10.0.0.1", [hop, "[2001:db8:ffff::1]:443"], PROXIES) == "2001:db8:1:2::/64"
 
 
 def test_an_ipv6_subscriber_is_one_client_with_all_its_addresses() -> None:

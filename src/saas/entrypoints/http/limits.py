@@ -6,6 +6,7 @@ are equally long, so that the oldest is always first.
 
 import ipaddress
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAX_CLIENTS = 100_000
 IPV6_SUBSCRIBER_BITS = 64
+
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
 
 
 class Verdict(NamedTuple):
@@ -68,13 +71,19 @@ def client_address(peer: str, forwarded_for: Iterable[str], trusted: tuple[IPNet
     address = peer
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
     while hops and _is_trusted(address, trusted):
-        address = hops.pop()
+        address = _without_port(hops.pop())
     parsed = _parsed(address)
     if parsed is None:
         return peer
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((int(parsed), IPV6_SUBSCRIBER_BITS), strict=False))
     return str(parsed)
+
+
+def _without_port(hop: str) -> str:
+    """`192.0.2.1:4711` and `[2001:db8::1]:4711`, as some proxies write them, without what follows the address."""
+    found = _WITH_PORT.fullmatch(hop)
+    return found[1] or found[2] if found else hop
 
 
 def _is_trusted(address: str, trusted: tuple[IPNetwork, ...]) -> bool:
