@@ -699,13 +699,15 @@ async def test_a_wrong_method_is_told_which_are_right(
         reply = await http.request(method, path, headers=bearer(ada))
         refused(reply, 405, "method_not_allowed")
         assert reply.headers["allow"] == ", ".join(sorted(allowed | {"OPTIONS"}))
+    assert (await http.options(path, headers=bearer(ada))).headers["allow"] == ", ".join(sorted(allowed | {"OPTIONS"}))
 
 
-async def test_head_is_answered_like_get_without_a_body(http: httpx.AsyncClient) -> None:
+async def test_head_is_answered_like_get_without_a_body(http: httpx.AsyncClient, server: ServerProcess) -> None:
     for path in ("/health", "/health/ready", "/docs"):
         reply = await http.head(path)
         assert (reply.status_code, reply.content) == (200, b"")
         assert reply.headers["content-length"] == str(len((await http.get(path)).content))
+        assert f"HEAD {path} 200 " in server.output()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])

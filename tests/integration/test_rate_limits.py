@@ -17,6 +17,7 @@ GLOBAL, AUTH = 8, 2
 LIMITS = {"RATE_LIMIT_GLOBAL": f"{GLOBAL}/minute", "RATE_LIMIT_AUTH": f"{AUTH}/minute"}
 NOWHERE = "/api/nowhere"
 LOGIN = "/api/auth/login"
+ACCEPT = "/api/users/accept-invite"
 _numbers = itertools.count(1)
 
 
@@ -154,8 +155,17 @@ async def test_all_routes_of_signing_in_share_it(http: httpx.AsyncClient) -> Non
     well_refused(await http.post("/api/auth/register"))
     well_refused(await http.post("/api/auth/refresh"))
 
-    for path in (LOGIN, "/api/auth/register", "/api/auth/refresh", "/api/auth/logout"):
+    for path in (LOGIN, "/api/auth/register", "/api/auth/refresh", "/api/auth/logout", ACCEPT):
         refused(await http.post(path), 429, "too_many_requests")
+
+
+async def test_accepting_an_invite_takes_a_password_and_so_shares_it_too(http: httpx.AsyncClient) -> None:
+    for _ in range(AUTH):
+        well_refused(await http.post(ACCEPT))
+
+    for path in (ACCEPT, "/api/users/accept-invite/", LOGIN):
+        refused(await http.post(path), 429, "too_many_requests")
+    refused(await http.post("/api/users/invite"), 401, "not_authenticated")
 
 
 @pytest.mark.parametrize(
@@ -214,6 +224,8 @@ async def test_the_rightmost_address_that_is_not_trusted_counts(http: httpx.Asyn
         [address(), client, "10.1.2.3, 127.0.0.1"],
         [f"10.1.2.3, {client}"],
         [f"nonsense, {client}"],
+        [f"{client}:4711"],
+        [f"{client}:4711, 10.1.2.3:80"],
     ):
         assert await until_refused(http, NOWHERE, *spoofed) == 0, spoofed
     assert await until_refused(http, NOWHERE, f"{client}, {address()}") == GLOBAL

@@ -2,13 +2,16 @@
 
 import logging
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
 from litestar import Litestar, get
 from litestar.exceptions import HTTPException, InternalServerException, NotFoundException
 
+from saas.entrypoints.http.edge import Edge
 from saas.entrypoints.http.errors import EXCEPTION_HANDLERS
+from saas.entrypoints.settings import Settings
 
 
 async def reply_to(error: Exception) -> httpx.Response:
@@ -51,3 +54,18 @@ async def test_what_a_client_could_cause_is_a_refusal_and_not_logged_as_a_failur
 
     assert (reply.status_code, reply.json()["code"]) == (404, "no_such_route")
     assert not [record for record in caplog.records if record.name.startswith("saas")]
+
+
+async def test_a_request_is_in_the_access_log_even_if_nothing_could_be_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(*_: object) -> None:
+        raise RuntimeError
+
+    edge = Edge(app, Settings.from_environment({}))
+    scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("192.0.2.1", 1)}
+
+    with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):
+        await edge(scope, AsyncMock(), AsyncMock())
+
+    assert [record.getMessage()[:8] for record in caplog.records] == ["GET / 0 "]

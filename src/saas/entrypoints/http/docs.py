@@ -24,6 +24,9 @@ as it happens.
 
 **To try it here**: send *Register*, copy `accessToken` from the reply, press **Authorize** and paste it.
 
+A client address may send 100 requests a minute, of which 10 to `/api/auth/*` and `accept-invite` together, unless the
+server is set up otherwise; beyond that it is answered 429 until the seconds in `Retry-After` are over.
+
 Every reply carries `X-Request-ID`. Refusals are problem details (RFC 9457) whose `code` is stable:
 {codes}.
 """

@@ -13,7 +13,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 
-from saas.entrypoints.http.errors import HTTP_CODES, reject
+from saas.entrypoints.http.errors import HTTP_CODES, allowed_methods, reject
 from saas.entrypoints.http.limits import RateLimiter, client_address
 from saas.entrypoints.settings import RateLimit, Settings
 
@@ -36,7 +36,8 @@ class Edge:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types only the other two
             await self._app(scope, receive, send)
             return
-        if scope.get("method") == "HEAD":  # RFC 9110, 9.3.2: as GET; servers leave the body out by themselves
+        method = scope.get("method", "WEBSOCKET")
+        if method == "HEAD":  # RFC 9110, 9.3.2: as GET; servers leave the body out by themselves
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         headers = scope["headers"]
         request_id = _header(headers, b"x-request-id")
@@ -56,33 +57,38 @@ class Edge:
             nonlocal status
             if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 status = message.get("status", 101)
-                message["headers"] = [*message.get("headers", ()), *extra]
+                headers = message.get("headers", ())
+                if method == "OPTIONS":  # Litestar answers these by itself
+                    headers = [(name, _allowed(value) if name == b"allow" else value) for name, value in headers]
+                message["headers"] = [*headers, *extra]
             await send(message)
 
-        allowed, wait = self._count(scope, extra, started)
-        if not allowed:
-            detail = f"Too many requests. Try again in {wait} s."
-            await reject(
-                scope,
-                send_with_headers,
-                HTTPStatus.TOO_MANY_REQUESTS,
-                "too_many_requests",
-                detail,
-                headers={"Retry-After": str(wait)},
+        try:
+            allowed, wait = self._count(scope, extra, started)
+            if not allowed:
+                detail = f"Too many requests. Try again in {wait} s."
+                await reject(
+                    scope,
+                    send_with_headers,
+                    HTTPStatus.TOO_MANY_REQUESTS,
+                    "too_many_requests",
+                    detail,
+                    headers={"Retry-After": str(wait)},
+                )
+            elif scope["type"] == ScopeType.WEBSOCKET and normalize_path(scope["path"]) != "/ws":
+                # Litestar would close the unopened socket, which servers answer with an empty 403.
+                await reject(scope, send_with_headers, HTTPStatus.NOT_FOUND, *HTTP_CODES[HTTPStatus.NOT_FOUND])
+            else:
+                await self._app(scope, receive, send_with_headers)
+        finally:
+            access_log.info(
+                "%s %s %s %.1fms %s",
+                method,
+                scope["path"],
+                status,
+                (time.monotonic() - started) * 1000,
+                state["request_id"],
             )
-        elif scope["type"] == ScopeType.WEBSOCKET and normalize_path(scope["path"]) != "/ws":
-            # Litestar would close the unopened socket, which servers answer with an empty 403.
-            await reject(scope, send_with_headers, HTTPStatus.NOT_FOUND, *HTTP_CODES[HTTPStatus.NOT_FOUND])
-        else:
-            await self._app(scope, receive, send_with_headers)
-        access_log.info(
-            "%s %s %s %.1fms %s",
-            scope.get("method", "WEBSOCKET"),
-            scope["path"],
-            status,
-            (time.monotonic() - started) * 1000,
-            state["request_id"],
-        )
 
     def _count(self, scope: Scope, extra: list[tuple[bytes, bytes]], now: float) -> tuple[bool, int]:
         """Count the request against its limits; adds their headers, says whether it may pass and how long to wait."""
@@ -90,7 +96,7 @@ class Edge:
         if path in ("/health", "/health/ready"):
             return True, 0
         limiters = [self._everywhere]
-        if path.startswith("/api/auth/"):
+        if path.startswith("/api/auth/") or path == "/api/users/accept-invite":  # all that take a password
             limiters.append(self._auth)
         counted = [limiter for limiter in limiters if limiter is not None]
         if not counted:
@@ -107,6 +113,10 @@ class Edge:
 
 def _limiter(name: str, limit: RateLimit | None) -> RateLimiter | None:
     return RateLimiter(name, limit.requests, limit.seconds) if limit else None
+
+
+def _allowed(methods: bytes) -> bytes:
+    return allowed_methods(methods.decode()).encode()
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
