@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from saas.adapters.system import new_id
-from saas.application.views import MemberView, PageRequest
+from saas.application.views import Invitation, MemberView, PageRequest
 from saas.domain.errors import AlreadyMember, NotFound
 from saas.domain.invites import INVITE_LIFETIME, InviteStatus
 from saas.domain.plans import Plan
@@ -179,7 +179,7 @@ class TenantContract:
 
     async def test_an_invite_is_stored_with_everything_and_found_by_digest_or_address(self, harness: Harness) -> None:
         acme = await found(harness)
-        note = invite(role=Role.ADMIN, at=harness.clock())
+        note = invite(f"{new_id().hex}@x.test", role=Role.ADMIN, at=harness.clock())
         async with harness.begin() as work:
             await (await work.tenant(acme.id)).invites.add(note)
 
@@ -191,7 +191,21 @@ class TenantContract:
             assert type(stored.status) is InviteStatus
             assert stored.expires_at.utcoffset() == timedelta()
             assert await invites.pending(note.email) == note
-        assert await harness.reads.tenant(acme.id).invite(note.token_digest) == note
+        assert await harness.reads.tenant(acme.id).invitation(note.token_digest) == Invitation(note, Plan.FREE, 1, None)
+
+    async def test_an_invitation_tells_of_the_account_that_the_address_has(self, harness: Harness) -> None:
+        acme, beta = await found(harness), await found(harness, "Beta", plan=Plan.PRO)
+        await join(harness, beta)
+        note = invite(acme.admin.email, at=harness.clock())
+        async with harness.begin() as work:
+            await (await work.tenant(beta.id)).invites.add(note)
+
+        invitation = await harness.reads.tenant(beta.id).invitation(note.token_digest)
+
+        assert invitation == Invitation(note, Plan.PRO, 2, acme.admin)
+        assert type(invitation.plan) is Plan
+        assert type(invitation.invite.role) is Role
+        assert await harness.reads.tenant(acme.id).invitation(note.token_digest) is None
 
     async def test_an_unknown_invite_is_none(self, harness: Harness) -> None:
         acme = await found(harness)
@@ -200,7 +214,7 @@ class TenantContract:
             invites = (await work.tenant(acme.id)).invites
             assert await invites.with_digest(b"\0" * 32) is None
             assert await invites.pending(Email("nobody@x.test")) is None
-        assert await harness.reads.tenant(acme.id).invite(b"\0" * 32) is None
+        assert await harness.reads.tenant(acme.id).invitation(b"\0" * 32) is None
 
     async def test_the_pending_invite_may_have_expired_but_is_not_marked_so(self, harness: Harness) -> None:
         acme = await found(harness)
@@ -241,7 +255,7 @@ class TenantContract:
             invites = (await work.tenant(acme.id)).invites
             assert await invites.with_digest(note.token_digest) is None
             assert await invites.pending(note.email) is None
-        assert await harness.reads.tenant(acme.id).invite(note.token_digest) is None
+        assert await harness.reads.tenant(acme.id).invitation(note.token_digest) is None
 
     async def test_the_log_counts_from_1_without_gaps_in_each_organisation(self, harness: Harness) -> None:
         acme, beta = await found(harness), await found(harness, "Beta")

@@ -43,7 +43,7 @@ class UnitOfWorkContract:
             await harness.reads.tenant(beta.id).organisation()
         assert not await harness.reads.tenant(beta.id).members(PageRequest(10))
         assert not await harness.reads.tenant(beta.id).activities(PageRequest(10))
-        assert await harness.reads.tenant(beta.id).invite(note.token_digest) is None
+        assert await harness.reads.tenant(beta.id).invitation(note.token_digest) is None
         assert await harness.reads.actor(claims_of(acme), harness.clock()) is not None
         async with harness.begin() as work:
             assert await work.sessions.lock(started.id) is None

@@ -45,7 +45,7 @@ COSTS: dict[str, Cost] = {
     "POST /api/organisations/broadcast": (3, ONE),
     "GET /api/users": READ,
     "POST /api/users/invite": (6, ONE),  # as above and: is it a member, is it invited, invite
-    "POST /api/users/accept-invite": (8, ONE),  # invite, person; as above and: invite twice, person, membership
+    "POST /api/users/accept-invite": (7, ONE),  # invite with its person; as above and: invite twice, person, membership
     "PATCH /api/users/{id}": (6, ONE),  # actor; organisation locked, membership, admins counted, membership, log
     "DELETE /api/users/{id}": (6, ONE),  # as above, but sessions instead of admins
     "GET /api/activities": READ,

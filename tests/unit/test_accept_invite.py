@@ -193,6 +193,23 @@ async def test_a_plan_that_has_shrunk_since_refuses_and_leaves_nothing_behind(
     assert [note.status for note in store.invites.values()] == [InviteStatus.PENDING]
 
 
+async def test_a_full_organisation_refuses_before_it_costs_a_hash(
+    store: MemoryStore, accept_invite: AcceptInvite, passwords: PlainPasswords, acme: Organisation, invited: Invited
+) -> None:
+    store.add(user("Bo", "bo@acme.test"))
+    commands = [await invited(email) for email in ("bo@acme.test", "cy@acme.test")]
+    full = store.organisations[acme.id]
+    full.members = 3
+    store.add(full)
+
+    for command in commands:
+        with pytest.raises(SeatLimitReached):
+            await accept_invite(command)
+
+    assert not passwords.hashed
+    assert not passwords.compared
+
+
 async def test_seats_are_never_oversold(
     store: MemoryStore, accept_invite: AcceptInvite, acme: Organisation, invited: Invited
 ) -> None:

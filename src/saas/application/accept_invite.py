@@ -43,19 +43,24 @@ class AcceptInvite:
 
     async def _join(self, token: str, name: str, password: str) -> MemberView:
         organisation_id, digest = self.tokens.read_invite(token)
-        invite = self._found(await self.reads.tenant(organisation_id).invite(digest))
-        invite.require_open(self.clock())
-        user = await self.reads.user(invite.email)
+        found = await self.reads.tenant(organisation_id).invitation(digest)
+        if found is None:
+            raise NotFound("invite")
+        found.invite.require_open(self.clock())
+        found.plan.require_seats_for(found.members + 1)  # the lock decides, but this costs no hash of a password
+        user = found.account
         is_new = user is None
         if user is None:
-            user = await self._new_user(invite, name, password)
+            user = await self._new_user(found.invite, name, password)
         elif not await self.passwords.matches(password, user.password_hash):
             raise AccountExists
 
         now = self.clock()
         async with self.begin() as work:
             tenant = await work.tenant(organisation_id)
-            invite = self._found(await tenant.invites.with_digest(digest))
+            invite = await tenant.invites.with_digest(digest)
+            if invite is None:
+                raise NotFound("invite")
             accepted = invite.accept(by=user.person, at=now)
             tenant.organisation.admit()
             if is_new:
@@ -83,9 +88,3 @@ class AcceptInvite:
             password_hash=await self.passwords.hash(password),
             created_at=self.clock(),
         )
-
-    @staticmethod
-    def _found(invite: Invite | None) -> Invite:
-        if invite is None:
-            raise NotFound("invite")
-        return invite

@@ -11,7 +11,7 @@ from typing import Protocol
 from uuid import UUID
 
 from saas.application.actor import Actor, Claims
-from saas.application.views import ActivityView, Affiliation, MemberView, OrganisationView, PageRequest
+from saas.application.views import ActivityView, Affiliation, Invitation, MemberView, OrganisationView, PageRequest
 from saas.domain.events import Activity, Event
 from saas.domain.invites import Invite
 from saas.domain.members import Membership, User
@@ -178,8 +178,8 @@ class TenantReads(Protocol):
         """The log backwards from, and without, the seq `page.after`."""
         ...
 
-    async def invite(self, token_digest: bytes) -> Invite | None:
-        """The invite whose secret has this digest, as it was at some moment: decide again under the lock."""
+    async def invitation(self, token_digest: bytes) -> Invitation | None:
+        """The invite whose secret has this digest, with its circumstances: decide again under the lock."""
         ...
 
 

@@ -9,7 +9,8 @@ import msgspec
 from saas.application.payloads import Moment, describe
 from saas.domain.errors import NoOrganisation, NotFound
 from saas.domain.events import Activity
-from saas.domain.members import Membership
+from saas.domain.invites import Invite
+from saas.domain.members import Membership, User
 from saas.domain.organisations import Organisation
 from saas.domain.plans import Plan
 from saas.domain.values import ActivityId, OrganisationId, Person, Role, UserId
@@ -123,6 +124,17 @@ class Affiliation(View, frozen=True):
     slug: str
     role: Role
     subscription_plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An invite with all that accepting it depends on, as it was at some moment."""
+
+    invite: Invite
+    plan: Plan
+    members: int
+    account: User | None
+    """Of the invited address."""
 
 
 def choose(affiliations: Sequence[Affiliation], wanted: OrganisationId | None) -> Affiliation:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from saas.domain.errors import AlreadyOnPlan, PlanTooSmall, SeatLimitReached
+from saas.domain.errors import AlreadyOnPlan, PlanTooSmall
 from saas.domain.events import PlanDowngraded, PlanUpgraded
 from saas.domain.plans import Plan
 from saas.domain.values import OrganisationId, Person
@@ -29,7 +29,7 @@ class Organisation:
 
     def reserve(self) -> None:
         """Promise a seat to an invite. Raises `SeatLimitReached`."""
-        self._require_seat_for(self.members + self.reserved + 1)
+        self.plan.require_seats_for(self.members + self.reserved + 1)
         self.reserved += 1
 
     def admit(self) -> None:
@@ -38,7 +38,7 @@ class Organisation:
         Only members count here: the promise being redeemed is one of the reserved seats, and among
         promises that no longer all fit the first to come is served. Raises `SeatLimitReached`.
         """
-        self._require_seat_for(self.members + 1)
+        self.plan.require_seats_for(self.members + 1)
         self.members += 1
         self.reserved -= 1
 
@@ -56,7 +56,3 @@ class Organisation:
         self.plan = plan
         change = PlanUpgraded if plan.is_above(before) else PlanDowngraded
         return change(actor=by, before=before, after=plan, at=at)
-
-    def _require_seat_for(self, people: int) -> None:
-        if self.plan.seats is not None and not self.plan.holds(people):
-            raise SeatLimitReached(self.plan, self.plan.seats)

@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from saas.domain.errors import SeatLimitReached
+
 
 class Plan(StrEnum):
     """Subscription plans, smallest first."""
@@ -18,6 +20,11 @@ class Plan(StrEnum):
     def holds(self, people: int) -> bool:
         """Whether so many people fit."""
         return self.seats is None or people <= self.seats
+
+    def require_seats_for(self, people: int) -> None:
+        """Raises `SeatLimitReached` unless so many people fit."""
+        if self.seats is not None and not self.holds(people):
+            raise SeatLimitReached(self, self.seats)
 
     def is_above(self, other: "Plan") -> bool:
         """Whether going from `other` to this plan is an upgrade."""

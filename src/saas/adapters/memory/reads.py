@@ -7,9 +7,8 @@ from datetime import datetime
 
 from saas.adapters.memory.tables import Tables
 from saas.application.actor import Actor, Claims
-from saas.application.views import ActivityView, MemberView, OrganisationView, PageRequest
+from saas.application.views import ActivityView, Invitation, MemberView, OrganisationView, PageRequest
 from saas.domain.errors import NotFound, SessionEnded
-from saas.domain.invites import Invite
 from saas.domain.members import User
 from saas.domain.values import Email, OrganisationId, UserId
 
@@ -40,8 +39,13 @@ class _TenantReads:
             if page.after is None or activity.seq < page.after
         ][: page.limit]
 
-    async def invite(self, token_digest: bytes) -> Invite | None:
-        return self._committed().invite(self._organisation_id, token_digest)
+    async def invitation(self, token_digest: bytes) -> Invitation | None:
+        tables = self._committed()
+        invite = tables.invite(self._organisation_id, token_digest)
+        if invite is None:
+            return None
+        organisation = tables.organisations[self._organisation_id]
+        return Invitation(invite, organisation.plan, organisation.members, tables.user(invite.email))
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,16 @@ from saas.adapters.postgres.people import user_entity
 from saas.adapters.postgres.tables import activities, invites, memberships, organisations, sessions, users
 from saas.adapters.postgres.tenant import invite_entity
 from saas.application.actor import Actor, Claims
-from saas.application.views import ActivityView, Affiliation, MemberView, OrganisationView, PageRequest, PersonView
+from saas.application.views import (
+    ActivityView,
+    Affiliation,
+    Invitation,
+    MemberView,
+    OrganisationView,
+    PageRequest,
+    PersonView,
+)
 from saas.domain.errors import NotFound
-from saas.domain.invites import Invite
 from saas.domain.members import User
 from saas.domain.plans import Plan
 from saas.domain.values import ActivityId, Email, OrganisationId, Person, Role, UserId
@@ -130,9 +137,19 @@ _ACTIVITIES_AFTER = _through(
     "seen.seq",
 )
 _POSITION = _through(_tenant, sa.select(organisations.c.last_seq).where(organisations.c.id == _tenant.c.id).limit(1))
-_INVITE = _through(
+_INVITATION = _through(
     _tenant,
-    sa.select(invites)
+    sa.select(
+        invites,
+        organisations.c.plan,
+        organisations.c.members,
+        users.c.id.label("user_id"),
+        users.c.name.label("user_name"),
+        users.c.password_hash,
+        users.c.created_at.label("user_created_at"),
+    )
+    .join_from(invites, organisations, organisations.c.id == invites.c.organisation_id)
+    .outerjoin(users, users.c.email == invites.c.email)
     .where(invites.c.organisation_id == _tenant.c.id, invites.c.token_digest == sa.bindparam("digest"))
     .limit(1),
 )
@@ -211,10 +228,19 @@ class PostgresTenantReads:
         """The log forwards from, and without, `seq`."""
         return [_activity(row) for row in await self._rows(_ACTIVITIES_AFTER, after=seq, limit=limit)]
 
-    async def invite(self, token_digest: bytes) -> Invite | None:
-        """The invite whose secret has this digest, as it was at some moment."""
-        for row in await self._rows(_INVITE, digest=token_digest):
-            return invite_entity(row)
+    async def invitation(self, token_digest: bytes) -> Invitation | None:
+        """The invite whose secret has this digest, with its circumstances at some moment."""
+        for row in await self._rows(_INVITATION, digest=token_digest):
+            invite, account = invite_entity(row), None
+            if row.user_id:
+                account = User(
+                    id=UserId(row.user_id),
+                    email=invite.email,
+                    name=row.user_name,
+                    password_hash=row.password_hash,
+                    created_at=row.user_created_at,
+                )
+            return Invitation(invite, Plan(row.plan), row.members, account)
         return None
 
     async def _rows(self, statement: sa.Select[Any], **parameters: object) -> list[sa.Row[Any]]:
