@@ -11,10 +11,11 @@ _SECRETS = (
     (re.compile(r"(token[\w%.-]{0,32}=)[^\s&;\"'<>]+", re.IGNORECASE), r"\1[redacted]"),
     (re.compile(r"\beyJ[\w-]{1,512}\.[\w-]+(?:\.[\w-]+)?"), "[redacted]"),
     (re.compile(r"(\bBearer\s+)[^\s\"']+", re.IGNORECASE), r"\1[redacted]"),
+    (re.compile(r"\$argon2[^\s\"'<>]+"), "[redacted]"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)"), r"\1[redacted]"),
 )
-"""Queries of addresses, tokens elsewhere, JWTs anywhere, Authorization headers, passwords in URLs. Each pattern is
-linear in the text, which may be an attacker's."""
+"""Queries of addresses, tokens elsewhere, JWTs anywhere, Authorization headers, hashes of passwords, passwords in
+URLs. Each pattern is linear in the text, which may be an attacker's."""
 
 _STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName", "color_message"}
 
