@@ -119,7 +119,7 @@ async def test_an_invite_is_accepted_once(accept_invite: AcceptInvite, invited: 
     command = await invited("bo@acme.test")
     await accept_invite(command)
 
-    with pytest.raises(NotFound, match="No such invite"):
+    with pytest.raises(NotFound, match="This invite does not exist or was already used"):
         await accept_invite(command)
 
 
@@ -247,7 +247,7 @@ async def test_an_unknown_token_is_not_found(
 ) -> None:
     strangers = [tokens.new_invite(acme.id)[0], tokens.new_invite(OrganisationId(new_id()))[0], "nonsense", ""]
     for token in strangers:
-        with pytest.raises(NotFound, match="No such invite"):
+        with pytest.raises(NotFound, match="This invite does not exist or was already used"):
             await accept_invite(AcceptInviteCommand(token=token, name="Bo", password=PASSWORD))
 
 

@@ -39,7 +39,7 @@ def test_an_invite_is_accepted_once() -> None:
     note = invite()
     note.accept(by=user("Bo").person, at=NOW)
 
-    with pytest.raises(NotFound, match="No such invite"):
+    with pytest.raises(NotFound, match="This invite does not exist or was already used"):
         note.accept(by=user("Bo").person, at=NOW)
 
 

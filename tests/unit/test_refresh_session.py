@@ -213,7 +213,7 @@ async def test_a_foreign_organisation_is_not_found_and_the_token_stays_good(
     store.add(foreign)
 
     for wanted in (foreign.id, OrganisationId(new_id())):
-        with pytest.raises(NotFound, match="No such organisation"):
+        with pytest.raises(NotFound, match="no organisation with this id"):
             await refresh_session(token, wanted)
 
     assert only_session(store).generation == 0

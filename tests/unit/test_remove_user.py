@@ -80,7 +80,7 @@ async def test_a_person_is_removed_once(
 ) -> None:
     await remove_user(ada, bo.person.id)
 
-    with pytest.raises(NotFound, match="No such user"):
+    with pytest.raises(NotFound, match="no member with this id"):
         await remove_user(ada, bo.person.id)
 
     assert store.organisations[acme.id].members == 1
@@ -93,7 +93,7 @@ async def test_a_member_of_another_organisation_is_not_found_just_as_nobody_is(
     stranger = sign_in(store, user("Cy"), organisation("Beta"))
 
     for user_id in (stranger.person.id, UserId(new_id())):
-        with pytest.raises(NotFound, match="No such user"):
+        with pytest.raises(NotFound, match="no member with this id"):
             await remove_user(ada, user_id)
 
     assert (stranger.organisation_id, stranger.person.id) in store.memberships

@@ -250,5 +250,5 @@ def test_the_digest_does_not_give_the_secret_away(tokens: JwtTokens) -> None:
     ],
 )
 def test_anything_else_is_no_invite_token(tokens: JwtTokens, token: str) -> None:
-    with pytest.raises(NotFound, match="No such invite"):
+    with pytest.raises(NotFound, match="This invite does not exist or was already used"):
         tokens.read_invite(token)

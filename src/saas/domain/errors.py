@@ -147,7 +147,7 @@ class AlreadyOnPlan(SaasError):
     code = "already_on_plan"
 
     def __init__(self, plan: str) -> None:
-        super().__init__(f"The organisation is already on the {plan} plan.")
+        super().__init__(f"The organisation is already on the {plan} plan. Choose another, or leave it as it is.")
 
 
 class PlanTooSmall(SaasError):
@@ -180,7 +180,7 @@ class AlreadyMember(SaasError):
     code = "already_member"
 
     def __init__(self) -> None:
-        super().__init__("This person is already a member of the organisation.")
+        super().__init__("This person is already a member of the organisation and needs no invite.")
 
 
 class AlreadyInvited(SaasError):
@@ -220,7 +220,14 @@ class NotFound(SaasError):
     code = "not_found"
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"No such {what}.")
+        super().__init__(_NOT_FOUND[what])
+
+
+_NOT_FOUND = {
+    "invite": "This invite does not exist or was already used. Ask an admin of the organisation for a new one.",
+    "organisation": "You belong to no organisation with this id. Log in again to see which ones you may choose.",
+    "user": "The organisation has no member with this id. The members are listed at GET /api/users.",
+}
 
 
 class Overloaded(SaasError):

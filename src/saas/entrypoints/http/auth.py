@@ -19,6 +19,8 @@ async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
     """Guard: whoever passes is proven. Raises `NotAuthenticated` or `SessionEnded`."""
     token = bearer_token(connection)
     if not token:
-        raise NotAuthenticated("Send an access token: Authorization: Bearer <accessToken>.")
+        is_there = bool(connection.headers.get("authorization"))
+        advice = "The Authorization header must start with Bearer" if is_there else "Send an access token"
+        raise NotAuthenticated(f"{advice}: Authorization: Bearer <accessToken>.")
     authenticate: Authenticate = connection.app.state.use_cases.authenticate
     connection.scope["user"] = await authenticate(token)

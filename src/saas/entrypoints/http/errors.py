@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap, Scope, Send
 
 from saas.domain.errors import InvalidValue, Kind, SaasError
+from saas.domain.plans import Plan
+from saas.domain.values import Role
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ HTTP_CODES: Mapping[int, tuple[str, str]] = {
     503: ("unavailable", "The service is restarting. Try again in a few seconds."),
 }
 
+
+_CHOICES: Mapping[str, type[StrEnum]] = {"plan": Plan, "role": Role}
 
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 
@@ -134,8 +139,9 @@ def problem_document(
 
 
 def _refused(request: Request[Any, Any, Any], error: SaasError) -> Response[bytes]:
-    errors = [FieldError(error.field, str(error))] if isinstance(error, InvalidValue) else msgspec.UNSET
-    return problem(request.scope, STATUS_OF_KIND[error.kind], error.code, str(error), errors)
+    if isinstance(error, InvalidValue):
+        return _broken_rules(request, [FieldError(error.field, str(error))])
+    return problem(request.scope, STATUS_OF_KIND[error.kind], error.code, str(error))
 
 
 def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
@@ -143,15 +149,22 @@ def _invalid(request: Request[Any, Any, Any], error: ValidationException) -> Res
     errors = [_field_error(str(each.get("key", "data")), str(each.get("message", ""))) for each in found]
     if errors == [NO_BODY]:
         return problem(request.scope, 400, "malformed_request", "A JSON body is required.")
+    return _broken_rules(request, errors)
+
+
+def _broken_rules(request: Request[Any, Any, Any], errors: Sequence[FieldError]) -> Response[bytes]:
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors) or "The request breaks a rule."
-    return problem(request.scope, 422, "invalid_value", detail, errors)
+    return problem(request.scope, STATUS_OF_KIND[InvalidValue.kind], InvalidValue.code, detail, errors)
 
 
 def _field_error(key: str, message: str) -> FieldError:
     """Litestar's words with the field's name where clients look for it."""
     missing = _MISSING.search(message)
     path = [part for part in (key, missing[1] if missing else "") if part and part != "data"]
-    return FieldError(".".join(path) or "body", "Required." if missing else message)
+    field = ".".join(path) or "body"
+    if message.startswith("Invalid enum value") and field in _CHOICES:
+        message = f"Must be one of {', '.join(_CHOICES[field])}, in capital letters."
+    return FieldError(field, "Required." if missing else message)
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -194,11 +207,14 @@ EXCEPTION_HANDLERS: ExceptionHandlersMap = {
 }
 
 
-def problems(*statuses: int) -> dict[int, ResponseSpec]:
-    """The refusals of a route, for its API description; 429, 500 and 503 any route may give."""
+ANY_ROUTE = (429, 500, 503)
+
+
+def problems(*statuses: int, anywhere: tuple[int, ...] = ANY_ROUTE) -> dict[int, ResponseSpec]:
+    """The refusals of a route, for its API description; those `anywhere` are what any route may give."""
     return {
         status: ResponseSpec(
             Problem, generate_examples=False, media_type=PROBLEM_JSON, description=HTTPStatus(status).phrase
         )
-        for status in sorted({*statuses, 429, 500, 503})
+        for status in sorted({*statuses, *anywhere})
     }

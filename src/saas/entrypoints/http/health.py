@@ -8,13 +8,13 @@ from saas.entrypoints.http.errors import problems
 from saas.entrypoints.http.messages import HealthView
 
 
-@get("/health", summary="Alive", tags=["Health"], responses=problems())
+@get("/health", summary="Alive", tags=["Health"], responses=problems(anywhere=(500,)))
 async def health() -> HealthView:
     """The process answers; no database is involved, so that its outage does not get us restarted."""
     return HealthView("ok")
 
 
-@get("/health/ready", summary="Ready", tags=["Health"], responses=problems())
+@get("/health/ready", summary="Ready", tags=["Health"], responses=problems(anywhere=(500, 503)))
 async def ready(service: CurrentService) -> HealthView:
     """Requests can be served; 503 while the database is away or the process is shutting down."""
     if service.draining:
