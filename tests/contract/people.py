@@ -118,7 +118,7 @@ class PeopleContract:
 
         async with harness.begin() as work:
             assert not await work.sessions.end(acme.admin.id, [acme.session.id], first + SECOND)
-            await work.sessions.end_in(acme.id, acme.admin.id, first + SECOND)
+            assert not await work.sessions.end_in(acme.id, acme.admin.id, first + SECOND)
             assert await work.sessions.lock(acme.session.id) == replace(acme.session, ended_at=first)
 
     async def test_ending_no_sessions_is_allowed(self, harness: Harness) -> None:
@@ -137,7 +137,7 @@ class PeopleContract:
             await work.sessions.add(there)
 
         async with harness.begin() as work:
-            await work.sessions.end_in(acme.id, acme.admin.id, now)
+            assert list(await work.sessions.end_in(acme.id, acme.admin.id, now)) == [acme.session.id]
 
         async with harness.begin() as work:
             assert await work.sessions.lock(acme.session.id) == replace(acme.session, ended_at=now)

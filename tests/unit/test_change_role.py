@@ -129,7 +129,7 @@ async def test_a_member_of_another_organisation_is_not_found_just_as_nobody_is(
     stranger = sign_in(store, user("Cy"), organisation("Beta"))
 
     for user_id in (stranger.person.id, UserId(new_id())):
-        with pytest.raises(NotFound, match="No such user"):
+        with pytest.raises(NotFound, match="no member with this id"):
             await change_role(ada, user_id, Role.ADMIN)
 
     assert role_of(store, stranger) is Role.MEMBER

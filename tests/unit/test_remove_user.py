@@ -75,6 +75,20 @@ async def test_only_sessions_in_this_organisation_end(
     assert store.sessions[ada.session_id].ended_at is None
 
 
+async def test_the_ended_sessions_are_announced_after_the_removal(
+    store: MemoryStore, remove_user: RemoveUser, notifier: RecordingNotifier, ada: Actor, bo: Actor
+) -> None:
+    acme = store.organisations[ada.organisation_id]
+    phone = session(store.users[bo.person.id], acme)
+    elsewhere = session(store.users[bo.person.id], organisation("Beta"))
+    long_gone = session(store.users[bo.person.id], acme, ended_at=NOW)
+    store.add(phone, elsewhere, long_gone)
+
+    await remove_user(ada, bo.person.id)
+
+    assert set(notifier.ended) == {bo.session_id, phone.id}
+
+
 async def test_a_person_is_removed_once(
     store: MemoryStore, remove_user: RemoveUser, acme: Organisation, ada: Actor, bo: Actor
 ) -> None:

@@ -53,8 +53,8 @@ class Sessions(Protocol):
         """End those of the given sessions that are this person's and say which; others are left alone."""
         ...
 
-    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> None:
-        """End every session in which this person speaks for this organisation."""
+    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> Sequence[SessionId]:
+        """End every session in which this person speaks for this organisation, and say which."""
         ...
 
 

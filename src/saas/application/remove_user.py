@@ -28,6 +28,7 @@ class RemoveUser:
             removed = membership.remove(by=actor.person, at=now)
             tenant.organisation.release()
             await tenant.members.remove(membership)
-            await work.sessions.end_in(actor.organisation_id, user_id, now)
+            ended = await work.sessions.end_in(actor.organisation_id, user_id, now)
             activities = await tenant.record(removed)
         await self.notifier.publish(activities)
+        await self.notifier.end_sessions(ended)  # a socket may have been opened with one before it moved here

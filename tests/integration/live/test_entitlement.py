@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.integration.clients import Person, join, log_in, register
+from tests.integration.clients import Person, accept, join, log_in, register
 from tests.integration.live.ears import Ear, Frame, assert_saw, audience, dial, listen
 from tests.integration.live.storms import served, stream, write
 from tests.integration.live.wires import Wire, until
@@ -134,6 +134,20 @@ async def test_an_ended_session_ends_its_sockets_and_no_others(
         for other in others:
             await other.reached(len(feed))
             assert_saw(other, feed)
+
+
+async def test_a_removal_ends_sockets_that_its_sessions_have_in_other_organisations(
+    pair: Pair, http: httpx.AsyncClient
+) -> None:
+    ada, bo = await register(http), await register(http, "Bo", "Beta")
+    for _ in range(3):
+        bo = await log_in(http, bo.email, organisationId=bo.organisation["id"])
+        assert (await accept(http, await ada.invite(bo.email))).status_code == 201
+        async with audience([server.port for server in pair], bo.access_token) as ears:
+            switch = {"refreshToken": bo.refresh_token, "organisationId": ada.organisation["id"]}
+            assert (await http.post("/api/auth/refresh", json=switch)).status_code == 200
+            await ada.data("DELETE", f"/api/users/{bo.id}")
+            await assert_closed_in_time(ears, 4401, time.time())
 
 
 async def test_a_session_whose_end_no_hint_told_of_is_found_all_the_same(

@@ -40,20 +40,19 @@ class _Sessions:
         self._tables.sessions[session.id] = session
 
     async def end(self, user_id: UserId, sessions: Sequence[SessionId], at: datetime) -> Sequence[SessionId]:
-        theirs = [each for each in self._alive(user_id) if each.id in sessions]
-        self._end(theirs, at)
-        return [session.id for session in theirs]
+        return self._end([each for each in self._alive(user_id) if each.id in sessions], at)
 
-    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> None:
-        self._end([each for each in self._alive(user_id) if each.organisation_id == organisation_id], at)
+    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> Sequence[SessionId]:
+        return self._end([each for each in self._alive(user_id) if each.organisation_id == organisation_id], at)
 
     def _alive(self, user_id: UserId) -> list[Session]:
         return [each for each in self._tables.sessions.values() if each.user_id == user_id and each.ended_at is None]
 
-    def _end(self, sessions: Iterable[Session], at: datetime) -> None:
+    def _end(self, sessions: Sequence[Session], at: datetime) -> Sequence[SessionId]:
         for session in sessions:
             session.end(at)
             self._tables.sessions[session.id] = session
+        return [session.id for session in sessions]
 
 
 @dataclass(frozen=True, slots=True)

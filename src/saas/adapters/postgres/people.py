@@ -66,9 +66,9 @@ class PostgresSessions:
         )
         return [SessionId(row.id) for row in ended]
 
-    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> None:
-        """End every session in which this person speaks for this organisation."""
-        await self._connection.execute(
+    async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> Sequence[SessionId]:
+        """End every session in which this person speaks for this organisation, and say which."""
+        ended = await self._connection.execute(
             sa.update(sessions)
             .where(
                 sessions.c.user_id == user_id,
@@ -76,7 +76,9 @@ class PostgresSessions:
                 sessions.c.ended_at.is_(None),
             )
             .values(ended_at=at)
+            .returning(sessions.c.id)
         )
+        return [SessionId(row.id) for row in ended]
 
 
 def user_entity(row: sa.Row[Any]) -> User:

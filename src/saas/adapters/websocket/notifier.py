@@ -12,6 +12,7 @@ from itertools import groupby
 
 from saas.adapters.websocket.frames import Close
 from saas.adapters.websocket.registry import Registry
+from saas.adapters.websocket.rooms import Room
 from saas.application.live import Follower, Hint, Signals
 from saas.application.ports import Clock
 from saas.application.views import ActivityView
@@ -37,6 +38,7 @@ class LiveNotifier:
         self._clock = clock
         self._unsent = Hint()
         self._news = asyncio.Event()
+        self._endings: set[asyncio.Task[None]] = set()
 
     async def publish(self, activities: Sequence[Activity]) -> None:
         """Deliver committed activities here at once, and hint the other processes a few milliseconds later."""
@@ -48,7 +50,7 @@ class LiveNotifier:
 
     async def end_sessions(self, sessions: Sequence[SessionId]) -> None:
         """Close what is open in the name of ended sessions, here at once."""
-        self._close_sessions(sessions)
+        self._end(sessions)
         self._tell(Hint(ended=frozenset(sessions)))
 
     @asynccontextmanager
@@ -65,6 +67,7 @@ class LiveNotifier:
             yield
         finally:
             self.close_all()
+            tasks += self._endings
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,7 +94,25 @@ class LiveNotifier:
         for organisation_id, seq in hint.positions.items():
             if room := self._registry.rooms.get(organisation_id):
                 room.hint(seq)
-        self._close_sessions(hint.ended)
+        self._end(hint.ended)
+
+    def _end(self, sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
+        """Close their sockets; but a removal ends sessions too, and rooms that are behind say so first, with 4403."""
+        here = {socket.organisation_id for socket in self._registry.of_sessions(sessions)}
+        rooms = [self._registry.rooms[each] for each in here if each in self._registry.rooms]
+        if behind := [room for room in rooms if room.is_behind]:
+            ending = asyncio.get_running_loop().create_task(self._end_after(behind, sessions))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+        else:
+            self._close_sessions(sessions)
+
+    async def _end_after(self, behind: Sequence[Room], sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
+        with suppress(Unavailable):
+            for room in behind:
+                await room.open()
+                await room.catch_up()
+        self._close_sessions(sessions)
 
     def _close_sessions(self, sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
         for socket in self._registry.of_sessions(sessions):

@@ -50,6 +50,11 @@ class Room:
         """Nobody is here or on their way."""
         return not self.sockets and not self.joining
 
+    @property
+    def is_behind(self) -> bool:
+        """The log is known to go further than what was delivered, or nobody knows."""
+        return not self._is_open or self._hinted > self.position
+
     async def open(self) -> None:
         """Find out where the log is. Raises `Unavailable`."""
         async with self._opening:
