@@ -144,7 +144,9 @@ async def test_the_command_goes_to_where_it_is_told_and_refuses_in_one_line_what
 ) -> None:
     nothing = await schema(empty_database)
     for arguments, code, says in (
-        ((), 0, "The database is at head."),
+        (("+1",), 0, "The database is at 0001"),
+        (("-1",), 0, "The database is at base."),
+        ((), 0, "The database is at 0001"),
         (("base",), 0, "The database is at base."),
         (("nowhere",), 1, "saas: Can't locate revision identified by 'nowhere'\n"),
     ):

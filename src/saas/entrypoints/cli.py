@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from saas.adapters.embedded_postgres import embedded_postgres
 from saas.entrypoints import logs
-from saas.entrypoints.composition import migrate
+from saas.entrypoints.composition import current_revision, migrate
 from saas.entrypoints.server import reserved, run, server_config
 from saas.entrypoints.settings import Environment, Settings, SettingsError
 
@@ -53,7 +53,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     with _database(settings) as complete:
         migrate(complete, options.revision)
-        logger.info("The database is at %s.", options.revision)
+        logger.info("The database is at %s.", current_revision(complete))
     return 0
 
 

@@ -130,3 +130,9 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     """Bring the database to a revision. Raises `MigrationError`."""
     assert settings.database_url is not None, "the command line starts the embedded server"  # noqa: S101
     migrations.migrate(settings.database_url, revision)
+
+
+def current_revision(settings: Settings) -> str:
+    """Where a database is that has been migrated."""
+    assert settings.database_url is not None, "as above"  # noqa: S101
+    return migrations.current_revision(settings.database_url)

@@ -1,5 +1,6 @@
 """Bring the database to a revision: create the two roles if need be, then run alembic as the owner."""
 
+import asyncio
 import functools
 from pathlib import Path
 
@@ -90,3 +91,16 @@ def become_owner(connection: Connection) -> None:
     connection.execute(text(f"grant create, usage on schema public to {OWNER_ROLE}"))
     connection.execute(text(f"grant usage on schema public to {RUNTIME_ROLE}"))
     connection.execute(text(f"set local role {OWNER_ROLE}"))
+
+
+def current_revision(url: str) -> str:
+    """Where a database is that has been migrated, if only to "base"."""
+
+    async def ask() -> str:
+        connection = await connect(url, timeout=READ_SECONDS)
+        try:
+            return await connection.fetchval(_REVISION.text) or "base"
+        finally:
+            await connection.close()
+
+    return asyncio.run(ask())
