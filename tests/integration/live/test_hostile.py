@@ -85,6 +85,22 @@ async def test_messages_of_64_kib_in_pieces_with_pings_between_them_are_in_order
     assert await ear.closed() == 1000
 
 
+async def test_a_message_in_pieces_of_one_byte_takes_no_more_memory_than_another(pair: Pair, ada: Person) -> None:
+    before = resident_bytes(pair[0])
+    async with audience([pair[0].port] * 20, ada.access_token) as ears:
+        for ear in ears:
+            ear.say(b"{", is_last=False)
+            ear.transport.write((b"\x00\x81" + bytes(4) + b" ") * 60_000)
+            ear.say(b"", PING)
+        for ear in ears:
+            await ear.until(lambda ear: ear.pongs)
+        assert resident_bytes(pair[0]) - before < 16_000_000
+        for ear in ears:
+            ear.say(b"", CONTINUATION)
+            await ear.until(lambda ear: len(ear.frames) == 2)
+            assert ear.frames[1].type == "ERROR"
+
+
 @pytest.mark.parametrize(
     ("said", "answered"),
     [

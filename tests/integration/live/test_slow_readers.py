@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import select
+import socket
 import statistics
 import sys
 import time
@@ -15,9 +16,12 @@ from pathlib import Path
 
 import httpx
 
-from tests.integration.clients import Person
-from tests.integration.live.ears import Frame, listen, sluggish
-from tests.integration.live.storms import HAMMERS, Writer, founded, outrun, resident_bytes
+from saas.adapters.websocket.rooms import PAGE
+from saas.adapters.websocket.sockets import MAX_BUFFER_BYTES
+from tests.integration.clients import Person, register
+from tests.integration.live.ears import Frame, handshake, listen, sluggish
+from tests.integration.live.inside import inside, protocol_of
+from tests.integration.live.storms import HAMMERS, Writer, founded, outrun, resident_bytes, write
 from tests.integration.servers import ServerProcess, serving
 
 PUSHED_BYTES = 60_000_000
@@ -187,3 +191,52 @@ async def test_one_that_cannot_keep_up_is_told_so_and_resumes_without_loss(
     quick.transport.abort()
     frames += quick.activities
     assert [(frame.seq, frame.id) for frame in frames] == [(entry["seq"], entry["id"]) for entry in feed]
+
+
+async def test_one_that_was_slow_already_while_it_caught_up_may_hold_no_more_than_others(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with inside(tmp_path, database_url) as (service, port):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            ada = await register(http)
+        keeper = await listen(port, ada.access_token)  # so that the room keeps what was said last
+        await write(port, [ada.access_token] * (6 * PAGE + 15), HAMMERS)  # some pages, and what is kept in memory
+        [room] = service.registry.rooms.values()
+
+        loop = asyncio.get_running_loop()
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            slow.setblocking(False)  # noqa: FBT003  # its own name for it
+            await loop.sock_connect(slow, ("127.0.0.1", port))
+            await loop.sock_sendall(slow, handshake(port, f"token={ada.access_token}&after=0"))
+            while len(room.sockets) < 2:
+                await loop.sock_recv(slow, 512)
+                await asyncio.sleep(0)
+            [admitted] = [each for each in room.sockets if protocol_of(each).client == slow.getsockname()]
+
+            held = [0]
+            while admitted.ending is None and len(held) < 300:
+                await write(port, [ada.access_token], HAMMERS)
+                held.append(admitted.sink.get_write_buffer_size())  # type: ignore[attr-defined]
+            assert admitted.ending is not None, f"{max(held)} bytes held"
+            assert max(held) < MAX_BUFFER_BYTES + 2 * len(HAMMERS.encode())
+        keeper.transport.abort()
+
+
+async def test_one_that_answers_no_ping_is_cut_however_busy_its_room_is(database_url: str, tmp_path: Path) -> None:
+    async with inside(tmp_path, database_url) as (service, port):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            ada = await register(http)
+        deaf = await listen(port, ada.access_token, receive_buffer=4_096)
+        deaf.transport.pause_reading()
+        [socket] = service.registry
+        while protocol_of(socket).buffered() == 0:  # what the kernel takes
+            await write(port, [ada.access_token], HAMMERS)
+
+        protocol_of(socket).keepalive_timeout()  # as uvicorn does 20 s after a ping
+
+        async with asyncio.timeout(40):
+            while len(service.registry):
+                await write(port, [ada.access_token], "tick")
+                await asyncio.sleep(0.5)
+        deaf.transport.abort()

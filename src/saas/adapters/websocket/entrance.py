@@ -44,31 +44,47 @@ class Entrance:
         """Say CONNECTED, replay what the cursor asks for, and follow the room. Raises `Unavailable`."""
         connected = ConnectedPayload("Connected to real-time channel", room.position, room.epoch, socket.expires_at)
         socket.write(control_frame(connected))
-        if cursor is not None:
-            await self._replay(socket, room, cursor)
+        await self._replay(socket, room, _start(socket, room, cursor))
         room.admit(socket)
 
-    async def _replay(self, socket: LiveSocket, room: Room, cursor: Cursor) -> None:
-        """Serve everything after the cursor up to the room's position, or one RESYNC. Never ends in between."""
-        if cursor.epoch is not None and cursor.epoch != room.epoch:
-            _resync(socket, "another_epoch", room)
-            return
-        if cursor.after > room.position:
-            _resync(socket, "ahead_of_the_log", room)
-            return
-        served, log = cursor.after, self.follower.log(socket.organisation_id)
+    async def _replay(self, socket: LiveSocket, room: Room, served: int) -> None:
+        """Serve everything after `served` up to the room's position, or one RESYNC.
+
+        Never ends in between, nor before the peer has taken nearly all of it: what is queued for an admitted socket
+        is bounded by a signal that the transport gives only when it begins to be too much.
+        """
+        log = self.follower.log(socket.organisation_id)
         while not socket.is_over:
             if (recent := room.recent_after(served)) is not None:
                 socket.write(recent)
-                return
+                served = room.position
+                await socket.line.drained()
+                if served == room.position:
+                    return
+                continue
             page = await log.activities_after(served, min(PAGE, room.position - served))
             if not page or page[0].seq != served + 1:
                 _resync(socket, "no_longer_kept", room)
-                return
+                served = room.position
+                continue
             for activity in page:
-                socket.write(activity_frame(activity))
-                await socket.line.drained()
-            served = page[-1].seq
+                if activity.seq == served + 1:
+                    socket.write(activity_frame(activity))
+                    await socket.line.drained()
+                    served = activity.seq
+
+
+def _start(socket: LiveSocket, room: Room, cursor: Cursor | None) -> int:
+    """The seq to go on after: the cursor's, or the room's with a RESYNC for a cursor that means nothing here."""
+    if cursor is None:
+        return room.position
+    if cursor.epoch is not None and cursor.epoch != room.epoch:
+        _resync(socket, "another_epoch", room)
+        return room.position
+    if cursor.after > room.position:
+        _resync(socket, "ahead_of_the_log", room)
+        return room.position
+    return cursor.after
 
 
 def _resync(socket: LiveSocket, reason: ResyncReason, room: Room) -> None:

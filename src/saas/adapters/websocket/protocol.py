@@ -33,6 +33,9 @@ CLOSE_SECONDS = 5.0
 CLOSE_ROUNDS = 6
 """So many times as long it may take in all."""
 
+MAX_FRAGMENTS = 64
+"""So many pieces of a message are kept as they came."""
+
 KERNEL_BUFFER_BYTES = 256 * 1024
 """What the kernel may queue besides us, which doubles it; left alone it would take up to 4 MiB for each socket."""
 
@@ -73,9 +76,10 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
             extensions[LINE] = self
 
     def handle_cont(self, event: Frame) -> None:
-        """Collect fragments; empty ones add nothing to the message, and are not collected to add to memory."""
-        if event.data or event.fin:
-            super().handle_cont(event)
+        """Collect fragments, and join them now and then: kept one by one, small ones would take 30 times their size."""
+        if len(self.frames) == MAX_FRAGMENTS:
+            self.frames = [b"".join(self.frames)]
+        super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message on, or fail a text that is none (RFC 6455, 8.1), which to uvicorn is worth a traceback."""
@@ -109,6 +113,13 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         if self.transport.get_write_buffer_size():
             self._cut_later()
 
+    def keepalive_timeout(self) -> None:
+        """Close to a peer that answers no ping as to any other; uvicorn waits until all that is queued is taken."""
+        self.stop_keepalive()
+        self.close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+        if self._on_end is not None:
+            self._on_end()
+
     async def send(self, message: ASGISendEvent) -> None:
         """Send as uvicorn does, but know that a refused handshake is a complete one too."""
         await super().send(message)
@@ -138,7 +149,7 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         """The protocol knows by itself."""
 
     def when_ended(self, on_end: Callable[[], None]) -> None:
-        """Call when the peer broke the protocol: it reads on, but nothing more may be written to it."""
+        """Call when the peer broke the protocol or answers no ping: nothing more may be written to it."""
         self._on_end = on_end
 
     def keep_within(self, limit: int, on_overflow: Callable[[], None]) -> None:

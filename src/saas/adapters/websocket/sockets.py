@@ -123,7 +123,7 @@ class LiveSocket:
 
         `delivered` counts the bytes that its room has written to everybody so far.
         """
-        if self.ending is not None:
+        if self.is_over:
             delivered = self._delivered  # not to this one any more
         buffered = self.line.buffered()
         taken = self._buffered + self._written + delivered - self._delivered - buffered
