@@ -247,3 +247,49 @@ async def test_the_cursor_may_come_with_the_token_in_the_first_message(pair: Pai
         await ear.reached(6)
         assert_saw(ear, await ada.feed(), after=0)
         ear.transport.abort()
+
+
+BROADCASTS = """
+    insert into activities (organisation_id, seq, id, type, message, payload, actor_id, occurred_at)
+    select organisation_id, n, gen_random_uuid(), 'BROADCAST_MESSAGE', 'Hm', '{}', actor_id, now()
+      from activities, generate_series($2::integer, $3) n where organisation_id = $1 and seq = 1
+"""
+
+
+async def test_where_the_log_has_a_hole_sockets_are_parted_from_and_resume_with_a_resync(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    organisation_id = UUID(ada.organisation["id"])
+    async with audience([server.port for server in pair], ada.access_token) as ears:
+        async with superuser.transaction():
+            await superuser.execute(BROADCASTS, organisation_id, 2, 99)
+            await superuser.execute(BROADCASTS, organisation_id, 101, 300)  # there is no 100
+            await superuser.execute("update organisations set last_seq = 300 where id = $1", organisation_id)
+        for ear in ears:
+            assert await ear.closed(30) == 1012
+            assert [frame.seq for frame in ear.activities] == list(range(2, 100))
+    for server in pair:
+        _, [resync] = await replies(server.port, ada, "&after=99")
+        assert (resync.type, resync.payload["reason"]) == ("RESYNC", "no_longer_kept")
+        _, frames = await replies(server.port, ada, "&after=90")
+        assert [frame.seq or frame.type for frame in frames] == [*range(91, 100), "RESYNC"]
+        _, frames = await replies(server.port, ada, "&after=290")
+        assert [frame.seq for frame in frames] == list(range(291, frames[-1].seq + 1))
+
+
+async def test_sockets_are_parted_from_when_their_log_becomes_shorter(
+    pair: Pair, http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    organisation_id = UUID(ada.organisation["id"])
+    last = (await write(pair[0].port, [ada.access_token] * 5))[-1].seq
+    async with audience([server.port for server in pair], ada.access_token) as ears:
+        async with superuser.transaction():
+            await superuser.execute("delete from activities where organisation_id = $1 and seq > 3", organisation_id)
+            await superuser.execute("update organisations set last_seq = 3 where id = $1", organisation_id)
+        for ear in ears:
+            assert await ear.closed(30) == 1012
+    for server in pair:
+        _, [resync] = await replies(server.port, ada, f"&after={last}")
+        assert (resync.type, resync.payload["reason"]) == ("RESYNC", "ahead_of_the_log")

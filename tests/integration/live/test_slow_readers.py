@@ -13,7 +13,9 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from uuid import UUID
 
+import asyncpg
 import httpx
 
 from saas.adapters.websocket.rooms import PAGE
@@ -240,3 +242,27 @@ async def test_one_that_answers_no_ping_is_cut_however_busy_its_room_is(database
                 await write(port, [ada.access_token], "tick")
                 await asyncio.sleep(0.5)
         deaf.transport.abort()
+
+
+async def test_those_who_read_keep_up_with_a_room_that_was_far_behind(
+    pair: tuple[ServerProcess, ServerProcess], http: httpx.AsyncClient, superuser: asyncpg.Connection
+) -> None:
+    ada = await register(http)
+    ear = await listen(pair[0].port, ada.access_token)
+    organisation_id = UUID(ada.organisation["id"])
+    async with superuser.transaction():  # 3 MB that no hint tells of
+        await superuser.execute(
+            """
+            insert into activities (organisation_id, seq, id, type, message, payload, actor_id, occurred_at)
+            select organisation_id, seq + n, gen_random_uuid(), 'BROADCAST_MESSAGE', 'Meanwhile',
+                   json_build_object('message', repeat('x', 16000)), actor_id, now()
+              from activities, generate_series(1, 190) n where organisation_id = $1 and seq = 1
+            """,
+            organisation_id,
+        )
+        await superuser.execute("update organisations set last_seq = 191 where id = $1", organisation_id)
+
+    await ear.reached(191)
+    assert ear.close_code is None
+    assert [frame.seq for frame in ear.activities] == list(range(2, 192))
+    ear.transport.abort()

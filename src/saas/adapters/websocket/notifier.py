@@ -123,7 +123,12 @@ class LiveNotifier:
         if not self._registry.rooms:
             return
         ended = await self._follower.ended(self._registry.sessions)
-        self._on_hint(Hint(await self._follower.positions(list(self._registry.rooms))))
+        before = [(room, room.position) for room in self._registry.rooms.values()]
+        positions = await self._follower.positions([room.organisation_id for room, _ in before])
+        for room, position in before:
+            if positions.get(room.organisation_id, 0) < position:
+                self._registry.give_up(room)
+        self._on_hint(Hint(positions))
         for organisation_id in {socket.organisation_id for socket in self._registry.of_sessions(ended)}:
             if here := self._registry.rooms.get(organisation_id):
                 await here.catch_up()

@@ -64,7 +64,7 @@ class Registry:
             raise FullError
         room = self.rooms.get(socket.organisation_id)
         if room is None:
-            room = self.rooms[socket.organisation_id] = Room(socket.organisation_id, self._follower)
+            room = self.rooms[socket.organisation_id] = Room(socket.organisation_id, self._follower, self.give_up)
             self._signals.follow(socket.organisation_id)
         room.joining.add(socket)
         self._by_session[socket.session_id].add(socket)

@@ -6,7 +6,7 @@ often, is only a hint of how far the log goes; a gap is read from the log.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from saas.adapters.websocket.frames import Close, activity_frame
 from saas.adapters.websocket.sockets import LiveSocket
@@ -15,7 +15,12 @@ from saas.application.views import ActivityView
 from saas.domain.errors import Unavailable
 from saas.domain.values import OrganisationId, UserId
 
-PAGE = 200
+PAGE = 32
+"""Entries, of which each may take 24 KiB on the wire: far less in all than a socket may hold."""
+
+CATCH_UP_BYTES_PER_SECOND = 8 * 1024 * 1024
+"""A room that is far behind serves no faster, so that those who read keep up with it."""
+
 RECENT_FRAMES = 256
 RECENT_BYTES = 256 * 1024
 EARLY_LIMIT = 1_000
@@ -24,7 +29,7 @@ EARLY_LIMIT = 1_000
 class Room:
     """The sockets of one organisation in this process, and how far they have been served."""
 
-    def __init__(self, organisation_id: OrganisationId, follower: Follower) -> None:
+    def __init__(self, organisation_id: OrganisationId, follower: Follower, give_up: Callable[["Room"], None]) -> None:
         self.organisation_id = organisation_id
         self.sockets: set[LiveSocket] = set()
         self.joining: set[LiveSocket] = set()
@@ -35,6 +40,7 @@ class Room:
         self.delivered = 0
         """Bytes written to everybody so far."""
         self._follower = follower
+        self._give_up = give_up
         self._log = follower.log(organisation_id)
         self._is_open = False
         self._opening = asyncio.Lock()
@@ -83,12 +89,18 @@ class Room:
             self._catching_up = asyncio.get_running_loop().create_task(self._follow_hints())
 
     async def catch_up(self) -> None:
-        """Deliver all that the log has. Raises `Unavailable`."""
+        """Deliver all that the log has, or give the room up where the log has a hole. Raises `Unavailable`."""
         while True:
-            page = await self._log.activities_after(self.position, PAGE)
+            before, delivered = self.position, self.delivered
+            page = await self._log.activities_after(before, PAGE)
+            if page and page[0].seq != before + 1:
+                self._give_up(self)
+                return
             self.publish(page)
             if len(page) < PAGE:
                 return
+            self.flush()
+            await asyncio.sleep((self.delivered - delivered) / CATCH_UP_BYTES_PER_SECOND)
 
     def admit(self, socket: LiveSocket) -> None:
         """From here on the socket gets what the room gets; it must have been served up to `position`."""
