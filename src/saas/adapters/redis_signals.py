@@ -31,6 +31,8 @@ SILENCE_SECONDS = 2.5
 
 RECONNECT_SECONDS = 0.5
 
+INTERRUPTED = "Cannot listen for live events (%s); retrying. Live events may be up to 1.5 s late until this recovers."
+
 _ended_decoder = msgspec.json.Decoder(frozenset[SessionId])
 
 
@@ -48,6 +50,7 @@ class RedisSignals:
         )
         self._followed: set[OrganisationId] = set()
         self._changed = asyncio.Event()
+        self._is_interrupted = False
 
     def follow(self, organisation_id: OrganisationId) -> None:
         """Subscribe to this organisation's hints, a moment later."""
@@ -78,7 +81,7 @@ class RedisSignals:
                 try:
                     await self._listen(on_hint)
                 except (RedisError, OSError, TimeoutError) as error:
-                    logger.warning("Listening for hints was interrupted (%s); reconnecting", type(error).__name__)
+                    self._interrupted(error)
                 await asyncio.sleep(RECONNECT_SECONDS)
         finally:
             await self._redis.aclose()
@@ -86,6 +89,7 @@ class RedisSignals:
     async def _listen(self, on_hint: Callable[[Hint], None]) -> None:
         async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(ENDED_CHANNEL)
+            self._resumed()
             subscribing = asyncio.create_task(self._keep_subscribed(pubsub))
             try:
                 while not subscribing.done():
@@ -96,6 +100,17 @@ class RedisSignals:
                 subscribing.result()
             finally:
                 subscribing.cancel()
+                await asyncio.gather(subscribing, return_exceptions=True)
+
+    def _interrupted(self, error: Exception) -> None:
+        if not self._is_interrupted:
+            logger.warning(INTERRUPTED, str(error) or type(error).__name__)
+            self._is_interrupted = True
+
+    def _resumed(self) -> None:
+        if self._is_interrupted:
+            logger.info("Listening for live events again.")
+            self._is_interrupted = False
 
     async def _keep_subscribed(self, pubsub: PubSub) -> None:
         """Bring the subscriptions in line with who is followed; ping in between."""

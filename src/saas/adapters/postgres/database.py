@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,6 +16,8 @@ from saas.adapters.postgres.driver import DIALECT, connect
 from saas.adapters.postgres.tables import RUNTIME_ROLE, TENANT_TABLES
 from saas.domain.errors import Unavailable
 
+logger = logging.getLogger(__name__)
+
 POOL_SIZE = 8
 READ_SECONDS = 2
 WORK_SECONDS = 2.5
@@ -21,6 +25,9 @@ WORK_SECONDS = 2.5
 
 _UNAVAILABLE_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
 """Connection, read-only server, rolled back by a conflict, out of resources, lock, operator, system."""
+
+WARN_SECONDS = 10.0
+"""An outage fails many statements a second; one warning in so long a time tells of them all."""
 
 
 class Database:
@@ -32,18 +39,19 @@ class Database:
     def __init__(self, url: str, *, assume_runtime_role: bool) -> None:
         self._reads = _engine(url, assume_runtime_role=assume_runtime_role, isolation_level="AUTOCOMMIT")
         self._works = _engine(url, assume_runtime_role=assume_runtime_role, isolation_level="READ COMMITTED")
+        self._warned_at = -WARN_SECONDS
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements. Raises `Unavailable` within `READ_SECONDS`."""
-        with _failures_translated():
+        with self._failures_translated():
             async with asyncio.timeout(READ_SECONDS), self._reads.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: leaving the block commits. Raises `Unavailable` within `WORK_SECONDS`."""
-        with _failures_translated():
+        with self._failures_translated():
             async with asyncio.timeout(WORK_SECONDS), self._works.begin() as connection:
                 yield connection
 
@@ -65,6 +73,27 @@ class Database:
         """Close both pools."""
         await self._reads.dispose()
         await self._works.dispose()
+
+    @contextmanager
+    def _failures_translated(self) -> Iterator[None]:
+        """Tell an outage from a bug: the first is `Unavailable`, the second stays what it is."""
+        try:
+            yield
+        except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
+            self._warn(str(error) or "no answer in time")
+            raise Unavailable from error
+        except sa.exc.DBAPIError as error:
+            sqlstate = getattr(error.orig, "sqlstate", None) or ""
+            if error.connection_invalidated or sqlstate.startswith(_UNAVAILABLE_SQLSTATES):
+                self._warn(str(error.orig))
+                raise Unavailable from error
+            raise
+
+    def _warn(self, cause: str) -> None:
+        now = time.monotonic()
+        if now - self._warned_at >= WARN_SECONDS:
+            self._warned_at = now
+            logger.warning("The database cannot be reached, or is too slow (%s); answering 503 meanwhile.", cause)
 
     @property
     def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
@@ -109,6 +138,7 @@ def _engine(url: str, *, assume_runtime_role: bool, isolation_level: str) -> Asy
             max_overflow=0,
             pool_timeout=READ_SECONDS,
             pool_use_lifo=True,
+            hide_parameters=True,  # in messages, and so in logs: among them are password hashes and addresses
         ),
     )
     engine = config.get_engine()
@@ -120,17 +150,3 @@ def _replace_if_lost(connection: Any, *_: object) -> None:  # noqa: ANN401 - SQL
     """A connection that was cut while nobody used it, by a restart say, costs no request; finding out costs nothing."""
     if connection.driver_connection.is_closed():
         raise sa.exc.DisconnectionError
-
-
-@contextmanager
-def _failures_translated() -> Iterator[None]:
-    """Tell an outage from a bug: the first is `Unavailable`, the second stays what it is."""
-    try:
-        yield
-    except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
-        raise Unavailable from error
-    except sa.exc.DBAPIError as error:
-        sqlstate = getattr(error.orig, "sqlstate", None) or ""
-        if error.connection_invalidated or not sqlstate or sqlstate.startswith(_UNAVAILABLE_SQLSTATES):
-            raise Unavailable from error
-        raise

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from saas.adapters.postgres.database import READ_SECONDS, Database
 from saas.adapters.postgres.driver import connect
+from saas.adapters.postgres.tables import RUNTIME_ROLE
 from saas.application.live import Hint
 from saas.domain.values import OrganisationId, SessionId
 
@@ -23,6 +24,8 @@ MAX_IDS = 60
 HEARTBEAT_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
 
+INTERRUPTED = "Cannot listen for live events (%s); retrying. Live events may be up to 1.5 s late until this recovers."
+
 _decoder = msgspec.json.Decoder(tuple[list[tuple[OrganisationId, int]], list[SessionId]])
 
 _NOTIFY = sa.text("select pg_notify(:channel, :payload)")
@@ -34,6 +37,7 @@ class PostgresSignals:
     def __init__(self, database: Database, url: str) -> None:
         self._database = database
         self._url = url
+        self._is_interrupted = False
 
     async def send(self, hint: Hint) -> None:
         """Notify every process that listens, this one included. Raises `Unavailable`."""
@@ -47,7 +51,7 @@ class PostgresSignals:
             try:
                 await self._listen(on_hint)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                logger.warning("Listening for hints was interrupted (%s); reconnecting", type(error).__name__)
+                self._interrupted(error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def follow(self, organisation_id: OrganisationId) -> None:
@@ -57,16 +61,26 @@ class PostgresSignals:
         """Nothing to do either."""
 
     async def _listen(self, on_hint: Callable[[Hint], None]) -> None:
-        connection = await connect(
-            self._url, timeout=READ_SECONDS, server_settings={"application_name": APPLICATION_NAME}
-        )
+        settings = {"application_name": APPLICATION_NAME, "role": RUNTIME_ROLE}
+        connection = await connect(self._url, timeout=READ_SECONDS, server_settings=settings)
         try:
             await connection.add_listener(CHANNEL, lambda *call: on_hint(_hint(call[3])))
+            self._resumed()
             while True:
                 await asyncio.sleep(HEARTBEAT_SECONDS)
                 await connection.execute("select 1", timeout=READ_SECONDS)
         finally:
             connection.terminate()
+
+    def _interrupted(self, error: Exception) -> None:
+        if not self._is_interrupted:
+            logger.warning(INTERRUPTED, str(error) or type(error).__name__)
+            self._is_interrupted = True
+
+    def _resumed(self) -> None:
+        if self._is_interrupted:
+            logger.info("Listening for live events again.")
+            self._is_interrupted = False
 
 
 def _payloads(hint: Hint) -> Iterator[str]:
