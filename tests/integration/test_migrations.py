@@ -20,9 +20,11 @@ from sqlalchemy.pool import NullPool
 
 from saas.adapters.postgres.database import Database, UnsafeRoleError
 from saas.adapters.postgres.driver import DIALECT, connect
+from saas.adapters.postgres.follower import PostgresFollower
 from saas.adapters.postgres.migrations import MigrationError, migrate
 from saas.adapters.postgres.signals import PostgresSignals
-from saas.adapters.postgres.tables import RUNTIME_ROLE, metadata
+from saas.adapters.postgres.tables import OWNER_ROLE, RUNTIME_ROLE, metadata
+from saas.adapters.system import utc_now
 from saas.application.live import Hint
 from saas.domain.values import OrganisationId
 
@@ -100,6 +102,17 @@ async def test_going_up_twice_changes_nothing_and_so_does_one_step_back_and_fort
     assert await schema(empty_database) != first
     await goes_to(empty_database, "+1")
     assert await schema(empty_database) == first
+
+
+async def test_a_function_of_somebody_else_is_no_obstacle_and_stays_as_it_is(empty_database: str) -> None:
+    theirs = "create function public.theirs() returns integer language sql as 'select 7'"
+    await execute(empty_database, theirs, "revoke execute on function public.theirs() from public")
+    before = (await schema(empty_database))["functions"]
+
+    await goes_to(empty_database)
+    assert before < (await schema(empty_database))["functions"]
+    await goes_to(empty_database, "base")
+    assert (await schema(empty_database))["functions"] == before
 
 
 async def test_the_tables_that_the_code_knows_are_the_tables_that_migrations_make(empty_database: str) -> None:
@@ -252,6 +265,28 @@ async def test_once_it_is_migrated_a_role_that_was_granted_the_runtime_role_may_
     for elsewhere in ("base", "-1"):
         with pytest.raises(MigrationError, match="may not create roles"):
             await goes_to(url, elsewhere)
+
+
+async def test_migrated_by_a_role_that_is_no_superuser_the_epoch_leaves_out_what_only_one_may_see(
+    cluster: str, plain_role: str
+) -> None:
+    name = f"managed_{plain_role}"
+    url = cluster.replace("postgres@", f"{plain_role}@").replace("/saas?", f"/{name}?")
+    await execute(
+        cluster,
+        f"alter role {plain_role} createrole",
+        f"grant {OWNER_ROLE}, {RUNTIME_ROLE} to {plain_role} with admin option",
+        f"create database {name} owner {plain_role}",
+    )
+    await goes_to(url)
+    database = Database(url, assume_runtime_role=True)
+    epoch = await PostgresFollower(database, utc_now).epoch()
+    await database.close()
+    owner = await asyncpg.connect(url)
+    assert epoch
+    assert await owner.fetchval("select data_directory_since()") is None
+    await owner.close()
+    await execute(cluster, f"drop database {name}", f"drop owned by {plain_role}")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,34 @@ async def test_log_positions_tells_how_far_the_logs_go_that_are_named_and_nothin
         assert await tenants.owners(table) == set()
 
 
+async def test_a_function_that_acts_as_the_owner_reads_no_table_of_its_callers(tenants: Tenants) -> None:
+    transaction = tenants.db.transaction()
+    await transaction.start()
+    await tenants.db.execute("""
+        create function pg_temp.who() returns bigint language sql as $$
+            select case current_user when 'saas_owner' then 666 else 0 end $$;
+        create temp view organisations as
+            select current_setting('app.any')::uuid as id, pg_temp.who() as last_seq;
+        grant select on organisations to public;
+    """)
+    await tenants.db.execute("select set_config('app.any', $1, true)", str(tenants.ours))
+    assert await tenants.db.fetchval("select last_seq from organisations") == 0
+
+    rows = await tenants.db.fetch("select * from log_positions($1)", [tenants.ours])
+    await transaction.rollback()
+
+    assert [tuple(row) for row in rows] == [(tenants.ours, 5)]
+
+
+async def test_every_function_that_acts_as_the_owner_says_where_it_looks(superuser: asyncpg.Connection) -> None:
+    functions = await superuser.fetch(
+        "select proname, proconfig from pg_proc where prosecdef and pronamespace = 'public'::regnamespace"
+    )
+
+    assert {name for name, _ in functions} == {"log_positions", "data_directory_since"}
+    assert {tuple(config) for _, config in functions} == {("search_path=pg_catalog, public, pg_temp",)}
+
+
 async def test_row_level_security_is_forced_on_every_table_that_knows_an_organisation(
     superuser: asyncpg.Connection,
 ) -> None:

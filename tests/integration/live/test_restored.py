@@ -1,6 +1,8 @@
 """The database is restored to an older state under a running process: seq goes back, and no cursor is believed."""
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,10 +10,14 @@ from pathlib import Path
 import asyncpg
 import httpx
 
+from saas.adapters.postgres.database import Database
+from saas.adapters.postgres.follower import PostgresFollower
 from saas.adapters.postgres.migrations import migrate
+from saas.adapters.system import utc_now
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import listen
-from tests.integration.live.storms import served
+from tests.integration.live.storms import served, write
+from tests.integration.servers import SECRETS
 
 RESTORED = "restored"
 
@@ -75,3 +81,56 @@ async def test_sockets_are_parted_from_and_old_cursors_get_a_resync(
     await superuser.execute("drop database given_up with (force)")
     await superuser.execute(f"drop database {RESTORED} with (force)")
     await superuser.close()
+
+
+def copied(place: Path, elsewhere: Path) -> None:
+    """With all that a backup keeps: owners, modes and times."""
+    subprocess.run(["cp", "-a", place, elsewhere], check=True)  # noqa: S603, S607 - our own command
+
+
+async def test_a_data_directory_that_is_copied_back_is_another_epoch_and_one_that_is_only_restarted_is_not(
+    tmp_path: Path,
+) -> None:
+    environ = {"RATE_LIMIT_GLOBAL": "off", "RATE_LIMIT_AUTH": "off", **SECRETS}
+    place, backup = tmp_path / "data" / "postgres", tmp_path / "backup"
+    async with served(tmp_path, environ) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            token = (await register(http)).access_token
+        first = await listen(server.port, token)
+    await asyncio.to_thread(copied, place, backup)
+
+    async with served(tmp_path, environ) as server:
+        last = (await write(server.port, [token] * 10))[-1].seq
+        ear = await listen(server.port, token, "&after=1")
+        await ear.reached(last)
+    epoch = ear.frames[0].payload["epoch"]
+    assert epoch == first.frames[0].payload["epoch"]
+
+    await asyncio.to_thread(shutil.rmtree, place)
+    await asyncio.to_thread(copied, backup, place)
+    async with served(tmp_path, environ) as server:
+        newest = (await write(server.port, [token] * 20))[-1].seq  # the new log is longer than the old one was
+        ear = await listen(server.port, token, f"&after={last}&epoch={epoch}")
+        await ear.reached((await write(server.port, [token]))[-1].seq)
+        resync, *others = ear.frames[1:]
+        assert (resync.type, resync.payload["reason"]) == ("RESYNC", "another_epoch")
+        assert [frame.seq for frame in others] == [newest + 1]
+
+
+async def test_a_dump_that_is_reloaded_into_the_same_database_is_another_epoch(empty_database: str) -> None:
+    async def epoch() -> str:
+        database = Database(empty_database, assume_runtime_role=True)
+        try:
+            return await PostgresFollower(database, utc_now).epoch()
+        finally:
+            await database.close()
+
+    await asyncio.to_thread(migrate, empty_database)
+    before = await epoch()
+    owner = await asyncpg.connect(empty_database)
+    await owner.execute("vacuum full")
+    await owner.close()
+    assert await epoch() == before
+    await asyncio.to_thread(migrate, empty_database, "base")
+    await asyncio.to_thread(migrate, empty_database)
+    assert await epoch() != before

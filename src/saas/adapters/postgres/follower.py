@@ -27,8 +27,10 @@ _ENDED = sa.select(sessions.c.id).where(
 )
 _EPOCH = sa.text("""
     select concat_ws('/', (select system_identifier from pg_control_system()),
-                          (select timeline_id from pg_control_checkpoint()),
-                          (select oid from pg_database where datname = current_database()))
+                          case when not pg_is_in_recovery() then left(pg_walfile_name(pg_current_wal_lsn()), 8) end,
+                          data_directory_since(),
+                          (select oid from pg_database where datname = current_database()),
+                          'public.activities'::regclass::oid)
 """)
 
 
@@ -57,7 +59,8 @@ class PostgresFollower:
     async def epoch(self) -> str:
         """Names the server's history and the database in it; asked at most once a second.
 
-        A backup restored to a point in time starts a new timeline, a dump restored elsewhere is another database.
+        A backup restored to a point in time starts a new timeline, files that were copied back are newer than what
+        they are a copy of, and a dump that is restored makes another database, or another table in the same.
         """
         now = time.monotonic()
         if now - self._epoch_read_at >= EPOCH_SECONDS:
