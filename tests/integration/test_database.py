@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
+from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -13,6 +16,9 @@ from saas.adapters.postgres.tables import RUNTIME_ROLE
 from saas.adapters.redis_signals import RedisSignals
 from saas.application.live import Hint, Signals
 from saas.domain.errors import Unavailable
+from tests.integration.clients import register
+from tests.integration.live.ears import listen
+from tests.integration.live.inside import inside
 from tests.integration.live.wires import Wire, until
 
 NOWHERE = "postgresql://postgres@127.0.0.1:1/saas"
@@ -107,3 +113,26 @@ async def test_that_it_is_listened_to_again_is_logged_once(database_url: str, ca
         await database.close()
     assert caplog.text.count("Cannot listen for live events (") == 2
     assert caplog.text.count("Listening for live events again.") == 2
+
+
+async def test_an_outage_under_open_sockets_is_one_line_for_the_database_and_one_for_the_listener(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wire = Wire()
+    async with AsyncExitStack() as until_then:
+        await until_then.enter_async_context(wire.laid_to(database_url))
+        async with inside(tmp_path, wire.url) as (service, port):
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+                ada = await register(http)
+            ear = await listen(port, ada.access_token)
+            await until_then.aclose()
+            await until(lambda: "The database cannot be reached" in caplog.text)
+            await asyncio.sleep(4)  # some more attempts
+            assert len(service.registry) == 1
+            ear.transport.abort()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("saas.adapters")]
+    assert {line.partition(" (")[0] for line in said} == {
+        "The database cannot be reached, or is too slow",
+        "Cannot listen for live events",
+    }
+    assert sum(line.startswith("Cannot listen") for line in said) == 1

@@ -163,6 +163,6 @@ async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         try:
             await act()
         except Unavailable:
-            logger.warning("The live channel could not reach the database; trying again in %s s", seconds)
+            pass  # which the log tells already, once and not every other second
         except Exception:
             logger.exception("The live channel's upkeep failed; going on")
