@@ -22,7 +22,8 @@ READY_SECONDS = 60
 def environment(data_dir: Path) -> dict[str, str]:
     ours = {"DATABASE_URL", "PORT", "SAAS_ENV", "JWT_ACCESS_SECRET", "JWT_REFRESH_SECRET"}
     inherited = {name: value for name, value in os.environ.items() if name not in ours}
-    return inherited | {"SAAS_DATA_DIR": str(data_dir), "PYTHONPATH": str(SRC)}
+    limits = {"RATE_LIMIT_GLOBAL": "off", "RATE_LIMIT_AUTH": "off"}
+    return inherited | limits | {"SAAS_DATA_DIR": str(data_dir), "PYTHONPATH": str(SRC)}
 
 
 class Serving:
@@ -90,6 +91,34 @@ def test_it_serves_with_nothing_configured_and_stops_in_peace(
 
     assert not database_is_up(tmp_path)
     assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
+def test_it_serves_on_with_all_that_was_acknowledged_after_its_database_was_killed(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    with serving(tmp_path, *arguments) as server:
+        url = server.url
+        ada = {"email": "ada@acme.test", "password": "correct horse battery"}
+        body = ada | {"name": "Ada", "organisationName": "Acme"}
+        assert httpx.post(f"{url}/api/auth/register", json=body, timeout=30).status_code == 201
+        pid_file = tmp_path / "data" / "postgres" / "cluster" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            reply = httpx.post(f"{url}/api/auth/login", json=ada, timeout=30)
+            if reply.status_code == 200 and "PostgreSQL has died" in server.log.read_text():
+                break
+            time.sleep(0.5)
+        assert reply.status_code == 200, server.log.read_text()
+        token = reply.json()["data"]["accessToken"]
+        feed = httpx.get(f"{url}/api/activities", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        assert feed.is_success
+        assert server.stop(signal.SIGTERM) == 0
+
+    assert server.log.read_text().count("PostgreSQL has died") == 1
+    assert not database_is_up(tmp_path)
 
 
 def test_workers_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:

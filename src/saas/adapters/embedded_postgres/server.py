@@ -16,7 +16,6 @@ from saas.adapters.embedded_postgres.machine import (
     Account,
     EmbeddedPostgresError,
     RunAs,
-    find_binaries,
     held,
     is_free,
     socket_directory,
@@ -51,12 +50,12 @@ class _State(IntEnum):
 class Server:
     """The server in one directory; whoever calls a method holds the switch."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, binaries: Path) -> None:
         self.home = home
+        self.log = home / "log"
         self._cluster = home / "cluster"
-        self._log = home / "log"
         self._life = home / "server.lock"
-        self._bin = find_binaries()
+        self._bin = binaries
         self._account = Account.for_cluster(self._cluster)
 
     def ensure_running(self) -> str:
@@ -66,15 +65,19 @@ class Server:
         while (state := self._state()) is not _State.ACCEPTING:
             if state is _State.SILENT and not self._lives():
                 if started:
-                    raise EmbeddedPostgresError(f"PostgreSQL does not start: {self._last_words()} See {self._log}.")
+                    raise EmbeddedPostgresError(f"PostgreSQL does not start: {self._last_words()} See {self.log}.")
                 self._start()
                 started = True
             if time.monotonic() > deadline:
-                raise EmbeddedPostgresError(f"PostgreSQL is not ready after {START_SECONDS} s. See {self._log}.")
+                raise EmbeddedPostgresError(f"PostgreSQL is not ready after {START_SECONDS} s. See {self.log}.")
             time.sleep(0.02)
         self._run("psql", *self._address(), "-Xqv", "ON_ERROR_STOP=1", feed=_CREATE_DATABASE)
         socket_dir, port = self._socket()
         return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(socket_dir)}&port={port}"
+
+    def has_died(self) -> bool:
+        """Whether no process of it lives, asked without the switch; a cluster that was deleted is not made afresh."""
+        return self._cluster.exists() and not self._lives()
 
     def stop(self) -> None:
         """End the server and every session on it; what takes too long is left to the recovery of the next start."""
@@ -93,7 +96,7 @@ class Server:
 
     def _start(self) -> None:
         self._account.open_the_way(self._bin, self._cluster)
-        with held(self._life, fcntl.LOCK_EX) as life, self._log.open("ab") as log:
+        with held(self._life, fcntl.LOCK_EX) as life, self.log.open("ab") as log:
             if not self._cluster.exists():
                 self._create_cluster(life)
             logger.info("Starting PostgreSQL ...")
@@ -170,5 +173,5 @@ class Server:
         return "-h", socket_dir, "-p", str(port), "-U", _SUPERUSER, "-d", "postgres"
 
     def _last_words(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return next((line for line in reversed(lines) if "FATAL" in line), "it leaves no reason.")
