@@ -105,6 +105,20 @@ def test_rate_limits_can_be_set_and_lifted() -> None:
     assert settings.auth_limit is None
 
 
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("7/second", (7, 1)),
+        ("100/minute", (100, 60)),
+        ("100 per 5 minutes", (100, 300)),
+        ("100/2hours", (100, 7_200)),
+        ("9 per day", (9, 86_400)),
+    ],
+)
+def test_rate_limits(text: str, limit: tuple[int, int]) -> None:
+    assert Settings.from_environment(PRODUCTION | {"RATE_LIMIT_AUTH": text}).auth_limit == limit
+
+
 @pytest.mark.parametrize("text", ["many", "0/minute", "10/fortnight", "10/minute;100/hour", "-1/minute"])
 def test_rate_limits_that_make_no_sense(text: str) -> None:
     assert refused(PRODUCTION | {"RATE_LIMIT_GLOBAL": text}).startswith("RATE_LIMIT_GLOBAL ")
@@ -204,7 +218,10 @@ def test_a_damaged_secrets_file_is_named(tmp_path: Path, content: str) -> None:
 def test_a_data_directory_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    assert str(tmp_path / "file") in refused({"SAAS_DATA_DIR": str(tmp_path / "file")})
+    said = refused({"SAAS_DATA_DIR": str(tmp_path / "file")})
+    assert said.startswith(f"SAAS_DATA_DIR is '{tmp_path}/file', which exists and is no directory.")
+    said = refused({"SAAS_DATA_DIR": str(tmp_path / "file" / "inside")})
+    assert said.startswith(f"SAAS_DATA_DIR is '{tmp_path}/file/inside', which cannot be written: Not a directory.")
 
 
 def test_an_unknown_environment_is_refused() -> None:

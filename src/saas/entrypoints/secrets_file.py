@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class SecretsFileError(Exception):
-    """The file can be neither read nor made; the message says what to do."""
+    """The file can be neither read nor made; the message, which follows the directory's name, says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,13 @@ def generated_secrets(data_dir: Path) -> GeneratedSecrets:
             _create(path)
         content = json.loads(path.read_bytes())
         return GeneratedSecrets(access=_secret(content["access"]), refresh=_secret(content["refresh"]))
+    except FileExistsError as error:
+        raise SecretsFileError("which exists and is no directory. Set it to a directory of yours.") from error
     except OSError as error:
-        raise SecretsFileError(
-            f"{path} cannot be used: {error.strerror}. Set the variable, or SAAS_DATA_DIR to a directory of your own."
-        ) from error
+        message = f"which cannot be written: {error.strerror}. Set it to a directory of yours."
+        raise SecretsFileError(message) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise SecretsFileError(f"{path} is damaged. Delete it to sign everybody out and start afresh.") from error
+        raise SecretsFileError(f"where {path} is damaged. Delete it to sign everybody out and start afresh.") from error
 
 
 def _create(path: Path) -> None:

@@ -18,7 +18,8 @@ LONGEST_LIFETIME = timedelta(days=366)
 
 _DURATION = re.compile(r"(\d{1,8})\s*([smhdw]?)", re.ASCII)
 _RATE = re.compile(r"([1-9]\d{0,8})\s*(?:/|\s+per\s+)\s*([1-9]\d{0,5})?\s*(second|minute|hour|day)s?", re.ASCII)
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_LIFETIME_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_RATE_SECONDS = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
 _DATABASE_SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 _SIGNALS_SCHEMES = ("redis", "rediss", "valkey")
 
@@ -119,8 +120,7 @@ class _Source:
             try:
                 generated = generated_secrets(data_dir)
             except SecretsFileError as error:
-                missing = "JWT_REFRESH_SECRET" if access else "JWT_ACCESS_SECRET"
-                raise SettingsError(missing, f"is not set, and {error}") from error
+                raise SettingsError("SAAS_DATA_DIR", f"is '{data_dir}', {error}") from error
             access, refresh = access or generated.access, refresh or generated.refresh
         if access == refresh:
             raise SettingsError("JWT_REFRESH_SECRET", "is the same as JWT_ACCESS_SECRET. Give each its own value.")
@@ -129,7 +129,7 @@ class _Source:
     def duration(self, variable: str, default: str) -> timedelta:
         value = self.get(variable) or default
         match = _DURATION.fullmatch(value)
-        lifetime = timedelta(seconds=int(match[1]) * _SECONDS[match[2]]) if match else timedelta()
+        lifetime = timedelta(seconds=int(match[1]) * _LIFETIME_SECONDS[match[2]]) if match else timedelta()
         if not timedelta() < lifetime <= LONGEST_LIFETIME:
             raise SettingsError(
                 variable,
@@ -150,8 +150,10 @@ class _Source:
             return None
         match = _RATE.fullmatch(value)
         if match is None:
-            raise SettingsError(variable, f"is {value!r}. Set it to one rate like `100/minute`, or to `off`.")
-        return RateLimit(int(match[1]), int(match[2] or 1) * _SECONDS[match[3][0]])
+            raise SettingsError(
+                variable, f"is {value!r}. Set it to one rate like `100/minute` or `500 per 5 minutes`, or to `off`."
+            )
+        return RateLimit(int(match[1]), int(match[2] or 1) * _RATE_SECONDS[match[3]])
 
     def networks(self, variable: str) -> tuple[IPv4Network | IPv6Network, ...]:
         entries = (entry.strip() for entry in (self.get(variable) or "").split(","))
