@@ -18,6 +18,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from saas.adapters.postgres import migrations
 from saas.adapters.postgres.database import Database, UnsafeRoleError
 from saas.adapters.postgres.driver import DIALECT, connect
 from saas.adapters.postgres.follower import PostgresFollower
@@ -161,7 +162,7 @@ async def test_the_command_goes_to_where_it_is_told_and_refuses_in_one_line_what
         (("-1",), 0, "The database is at base."),
         ((), 0, "The database is at 0001"),
         (("base",), 0, "The database is at base."),
-        (("nowhere",), 1, "saas: Can't locate revision identified by 'nowhere'\n"),
+        (("nowhere",), 1, "saas: Can't locate revision identified by 'nowhere'. There are base, 0001, head.\n"),
     ):
         process = saas_migrate(empty_database, *arguments)
         output, _ = await asyncio.to_thread(process.communicate)
@@ -295,7 +296,8 @@ async def test_migrated_by_a_role_that_is_no_superuser_the_epoch_leaves_out_what
         (("/empty", "/nowhere_empty"), 'database "nowhere_empty.*" does not exist'),
         (("postgres@", "nobody@"), 'role "nobody" does not exist'),
         (("postgres@/", "postgres:secret@127.0.0.1:1/"), "127.0.0.1"),
-        (("postgres@/", "postgres:sec/ret@localhost/"), "its URL cannot be read"),
+        (("postgres@/", "postgres:sec/ret@localhost/"), "its URL cannot be read; .*%2F for /"),
+        (("postgres@/", "postgres@saas.invalid/"), "must be percent-encoded, such as %40 for @"),
     ],
 )
 async def test_who_cannot_be_reached_is_named_with_the_reason_and_without_the_password(
@@ -307,6 +309,23 @@ async def test_who_cannot_be_reached_is_named_with_the_reason_and_without_the_pa
     with pytest.raises(MigrationError, match=f"Cannot reach the database: .*{reason}.* Check DATABASE_URL") as refusal:
         await goes_to(url)
     assert "sec" not in str(refusal.value)
+
+
+def test_a_copy_without_the_migrations_says_how_to_install_one_that_has_them(tmp_path: Path) -> None:
+    package = Path(migrations.__file__).parents[2]
+    shutil.copytree(package, tmp_path / "site-packages" / "saas")
+    process = subprocess.run(
+        [sys.executable, "-m", "saas", "migrate"],
+        env={"DATABASE_URL": "postgresql://127.0.0.1:1/saas", "PYTHONPATH": str(tmp_path / "site-packages")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 1
+    assert process.stderr.startswith("saas: The migrations are not here: saas runs from a checkout")
+    assert "pip install --editable ." in process.stderr
 
 
 @pytest.mark.parametrize(

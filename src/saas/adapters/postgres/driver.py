@@ -1,5 +1,6 @@
 """The driver as we use it: URLs are read as libpq reads them, and who cannot connect or part is not waited for."""
 
+import socket
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -9,6 +10,8 @@ DIALECT = "postgresql+asyncpg://"
 """All that SQLAlchemy is to know of the URL."""
 
 CLOSE_SECONDS = 0.25
+
+_HINT = "special characters in its password must be percent-encoded, such as %40 for @ and %2F for /"
 
 _UNKNOWN_TO_ASYNCPG = {
     "channel_binding",
@@ -51,5 +54,7 @@ async def connect(url: str, **options: Any) -> Connection:  # noqa: ANN401 - asy
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ConnectionError(str(error)) from error
     except ValueError:  # whose message shows a part of the URL, perhaps of the password
-        raise ConnectionError("its URL cannot be read") from None
+        raise ConnectionError(f"its URL cannot be read; {_HINT}") from None
+    except socket.gaierror as error:  # the host may be what follows an @ or / of the password
+        raise ConnectionError(f"{error.strerror}; {_HINT}") from error
     return connection

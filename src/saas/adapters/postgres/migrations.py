@@ -6,6 +6,8 @@ from pathlib import Path
 
 from advanced_alchemy.alembic.commands import AlembicCommands
 from advanced_alchemy.config import AlembicAsyncConfig, EngineConfig, SQLAlchemyAsyncConfig
+from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -15,8 +17,7 @@ from saas.adapters.postgres.database import READ_SECONDS
 from saas.adapters.postgres.driver import DIALECT, connect
 from saas.adapters.postgres.tables import OWNER_ROLE, RUNTIME_ROLE
 
-_PACKAGED = Path(__file__).parents[2] / "migrations"
-_CHECKED_OUT = Path(__file__).parents[4] / "migrations"
+_SCRIPTS = Path(__file__).parents[4] / "migrations"
 
 _LOCK = text("select pg_advisory_xact_lock(hashtext('saas.migrations'))")
 _MAY_LOOK = text("select has_table_privilege(to_regclass('alembic_version'), 'select')")
@@ -29,7 +30,7 @@ class MigrationError(Exception):
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Upgrade, or downgrade when `revision` is "base", relative ("-1") or older. Raises `MigrationError`.
+    """Upgrade, or downgrade when `revision` is "base" or like "-1". Raises `MigrationError`.
 
     Safe to run from many processes at once: whoever comes second waits and finds nothing left to do.
     """
@@ -38,7 +39,7 @@ def migrate(url: str, revision: str = "head") -> None:
     try:
         go(revision)
     except CommandError as error:
-        raise MigrationError(str(error)) from error
+        raise MigrationError(f"{error}{_choice(error)}") from error
     except (OSError, TimeoutError) as error:
         raise MigrationError(f"Cannot reach the database: {str(error) or 'no answer'}. Check DATABASE_URL.") from error
     except SQLAlchemyError as error:
@@ -47,18 +48,27 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def alembic(url: str) -> AlembicCommands:
-    """The commands of alembic, for the database at `url` and the revisions in `migrations/`."""
+    """The commands of alembic, for the database at `url` and the revisions in `migrations/`. Raises `MigrationError`."""
+    if not _SCRIPTS.is_dir():
+        message = "The migrations are not here: saas runs from a checkout, installed with `pip install --editable .`"
+        raise MigrationError(message)
     config = SQLAlchemyAsyncConfig(
         connection_string=DIALECT,
         engine_config=EngineConfig(
             poolclass=NullPool,
             connect_args={"async_creator_fn": functools.partial(connect, url), "timeout": READ_SECONDS},
         ),
-        alembic_config=AlembicAsyncConfig(
-            script_location=str(_PACKAGED if _PACKAGED.is_dir() else _CHECKED_OUT), version_table_name="alembic_version"
-        ),
+        alembic_config=AlembicAsyncConfig(script_location=str(_SCRIPTS), version_table_name="alembic_version"),
     )
     return AlembicCommands(config)
+
+
+def _choice(error: CommandError) -> str:
+    """What there is, for one who asked for a revision that is not."""
+    if not isinstance(error.__cause__, ResolutionError):
+        return ""
+    revisions = [script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()]
+    return f". There are {', '.join(['base', *reversed(revisions), 'head'])}."
 
 
 def has_nothing_to_do(connection: Connection, head: object) -> bool:
