@@ -99,6 +99,14 @@ def test_a_json_line_is_one_object_with_its_extras_and_no_secrets() -> None:
     assert "ValueError: cannot read [redacted]" in json.loads(formatter.format(failure()))["exception"]
 
 
+@pytest.mark.parametrize("formatter", [logs.PlainFormatter(), logs.JsonFormatter()])
+def test_an_ordinary_line_of_the_server_does_not_call_itself_an_error(formatter: logging.Formatter) -> None:
+    shown = formatter.format(logging.LogRecord("uvicorn.error", logging.INFO, __file__, 1, "all is well", (), None))
+
+    assert "uvicorn" in shown
+    assert "error" not in shown
+
+
 @pytest.mark.usefixtures("_as_before")
 @pytest.mark.parametrize("machine_readable", [True, False])
 def test_nothing_is_heard_of_a_handshake_but_everything_else_is(

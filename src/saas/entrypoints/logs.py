@@ -64,7 +64,7 @@ class PlainFormatter(logging.Formatter):
         text = "\n".join(part for part in parts if part).replace("\n", "\n    ")
         shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
         moment = f"{_moment(record):%H:%M:%S}.{int(record.msecs):03}"
-        return redact(f"{moment} {record.levelname} {record.name}: {shown}")
+        return redact(f"{moment} {record.levelname} {_logger(record)}: {shown}")
 
 
 class JsonFormatter(logging.Formatter):
@@ -75,13 +75,18 @@ class JsonFormatter(logging.Formatter):
         content: dict[str, object] = {
             "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
-            "logger": record.name,
+            "logger": _logger(record),
             "message": record.getMessage(),
             "exception": _trace(self, record),
         }
         content |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         shown = {name: redact(str(value)) for name, value in content.items() if value is not None}
         return json.dumps(shown, ensure_ascii=False)
+
+
+def _logger(record: logging.LogRecord) -> str:
+    """Named as errors are, `uvicorn.error` also tells that all is well."""
+    return "uvicorn" if record.name == "uvicorn.error" else record.name
 
 
 def _moment(record: logging.LogRecord) -> datetime:
