@@ -8,10 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
 
+from saas.domain.errors import Unavailable
+from saas.entrypoints import cli
 from saas.entrypoints.cli import main
 
 SRC = Path(__file__).parents[2] / "src"
@@ -85,12 +88,17 @@ def test_it_serves_with_nothing_configured_and_stops_in_peace(
 ) -> None:
     with serving(tmp_path, *arguments) as server:
         assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
+        assert httpx.get(f"{server.url}/health/ready").is_success
+        assert httpx.get(f"{server.url}/api/users").status_code == 401
         assert database_is_up(tmp_path)
 
         assert server.stop(number) == 0
 
     assert not database_is_up(tmp_path)
-    assert "Traceback" not in server.log.read_text()
+    told = server.log.read_text()
+    assert "Traceback" not in told
+    assert "GET /api/users 401" in told
+    assert "/health" not in told
 
 
 @pytest.mark.parametrize("arguments", [(), ("--workers", "2")])
@@ -145,7 +153,10 @@ def test_a_port_in_use_is_said_in_one_line(
         port = taken.getsockname()[1]
         assert main(["serve", "--port", str(port)]) == 1
 
-    assert re.fullmatch(rf"saas: port {port} on 127\.0\.0\.1 is already in use\..*\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        rf"saas: port {port} on 127\.0\.0\.1 is already in use, perhaps by another `make run`\..*\n",
+        capsys.readouterr().err,
+    )
     assert not (tmp_path / "postgres").exists()
 
 
@@ -179,6 +190,29 @@ def test_a_wrong_call_is_refused(arguments: list[str], capsys: pytest.CaptureFix
 
     assert refusal.value.code == 2
     assert "usage: saas" in capsys.readouterr().err
+
+
+def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--version"])
+
+    assert done.value.code == 0
+    assert re.fullmatch(r"saas \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_a_number_of_workers_that_makes_no_sense_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--workers", "0"])
+
+    assert "'0' must be 1 or more" in capsys.readouterr().err
+
+
+def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAAS_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(cli, "_serve", Mock(side_effect=Unavailable))
+
+    with pytest.raises(Unavailable):
+        main(["serve"])
 
 
 def test_the_database_goes_down_and_up_again(tmp_path: Path) -> None:

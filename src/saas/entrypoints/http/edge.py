@@ -81,14 +81,15 @@ class Edge:
             else:
                 await self._app(scope, receive, send_with_headers)
         finally:
-            access_log.info(
-                "%s %s %s %.1fms %s",
-                method,
-                scope["path"],
-                status,
-                (time.monotonic() - started) * 1000,
-                state["request_id"],
-            )
+            if not (scope["path"].startswith("/health") and status == HTTPStatus.OK):  # a probe every few seconds
+                access_log.info(
+                    "%s %s %s %.1fms %s",
+                    method,
+                    scope["path"],
+                    status,
+                    (time.monotonic() - started) * 1000,
+                    state["request_id"],
+                )
 
     def _count(self, scope: Scope, extra: list[tuple[bytes, bytes]], now: float) -> tuple[bool, int]:
         """Count the request against its limits; adds their headers, says whether it may pass and how long to wait."""
