@@ -1,4 +1,4 @@
-# Python 3.11 or newer and make are all it takes: every target sets up what it needs, and does so only once.
+# Python 3.11 or newer and make, on Linux or macOS: every target sets up what it needs, and does so only once.
 
 PYTHON ?= python3
 REVISION ?= head
@@ -70,12 +70,12 @@ $(VENV):
 
 # Wheels only: building from source would fetch build tools that no lock file pins.
 $(RUNTIME): $(VENV) requirements.lock pyproject.toml
-	@echo "Installing what the service needs ..."
-	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements.lock
+	@echo "Installing what the service needs (requirements.lock) ..."
+	@$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: -r requirements.lock
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): $(RUNTIME) requirements-dev.lock
-	@echo "Installing what its developers need ..."
-	@$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements-dev.lock
+	@echo "Installing what its developers need (requirements-dev.lock) ..."
+	@$(PIP) install --quiet --require-hashes --no-deps --only-binary :all: -r requirements-dev.lock
 	@touch $@

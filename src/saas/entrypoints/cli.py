@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import version
 
-from saas.adapters.embedded_postgres import embedded_postgres
+from saas.adapters.embedded_postgres import EmbeddedPostgresError, embedded_postgres
 from saas.entrypoints import logs
-from saas.entrypoints.composition import current_revision, migrate
-from saas.entrypoints.server import reserved, run, server_config
+from saas.entrypoints.composition import MigrationError, current_revision, migrate
+from saas.entrypoints.server import CannotListenError, reserved, run, server_config
 from saas.entrypoints.settings import Environment, Settings, SettingsError
 
 logger = logging.getLogger(__name__)
@@ -33,15 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(str(error), 2)
     except KeyboardInterrupt:
         return 0 if options.command == "serve" else 130
-    except Exception as error:
-        if not type(error).__module__.startswith("saas."):
-            raise
+    except (CannotListenError, EmbeddedPostgresError, MigrationError) as error:
         return _refuse(logs.redact(str(error)), 1)
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
-    everywhere = settings.environment is Environment.PRODUCTION
-    host: str = options.host or ("0.0.0.0" if everywhere else "127.0.0.1")  # noqa: S104 - a container's only way out
+    is_production = settings.environment is Environment.PRODUCTION
+    host: str = options.host or ("0.0.0.0" if is_production else "127.0.0.1")  # noqa: S104 - a container's only way out
     port: int = settings.port if options.port is None else options.port
     with reserved(host, port) as listener, _database(settings) as complete:
         migrate(complete)
@@ -87,13 +86,14 @@ def _stoppable() -> Iterator[None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="saas", description="A self-hosted multi-tenant SaaS backend.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('saas')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="bring the database up to date, then serve the API")
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1; in production 0.0.0.0)")
     serve.add_argument("--port", type=_port, help="port to listen on (default: PORT or 3000; 0 takes a free one)")
     serve.add_argument("--workers", type=_positive, default=1, metavar="N", help="number of processes (default: 1)")
-    down = commands.add_parser("migrate", help="bring the database to a revision")
-    down.add_argument(
+    migrate_command = commands.add_parser("migrate", help="bring the database to a revision")
+    migrate_command.add_argument(
         "revision", nargs="?", default="head", metavar="REVISION", help="head (the default), base, -1, +1 or an id"
     )
     return parser
@@ -101,11 +101,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:  # noqa: PLR2004 - what TCP has
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 0 to 65535")
     return int(text)
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or more")
     return int(text)

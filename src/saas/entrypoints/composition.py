@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows which adapter stands behind which port."""
+"""The composition root: the only place that names Postgres, and that says which adapter stands behind which port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +32,8 @@ from saas.application.remove_user import RemoveUser
 from saas.application.sessions import LogOut, RefreshSession
 from saas.application.upgrade_plan import UpgradePlan
 from saas.entrypoints.settings import Settings
+
+MigrationError = migrations.MigrationError
 
 
 @dataclass(frozen=True, slots=True)

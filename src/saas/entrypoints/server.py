@@ -127,7 +127,10 @@ def _refusals_explained(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            message = f"port {port} on {host} is already in use. Stop what uses it, or choose another with PORT."
+            message = (
+                f"port {port} on {host} is already in use, perhaps by another `make run`. "
+                "Stop what uses it, or choose another with PORT."
+            )
         else:
             message = f"cannot listen on port {port} of {host}: {error.strerror}. Choose others with --host and --port."
         raise CannotListenError(message) from error

@@ -56,6 +56,13 @@ class Account:
         """For `subprocess.run`."""
         return {} if self.uid == os.geteuid() else {"user": self.uid, "group": self.gid, "extra_groups": ()}
 
+    @property
+    def _name(self) -> str:
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"user {self.uid}"
+
     def make_private(self, directory: Path) -> None:
         """Create a directory that only this account can enter. Raises `FileExistsError`."""
         directory.mkdir(mode=0o700)
@@ -67,11 +74,15 @@ class Account:
         if not self.run_as:
             return
         closed = sorted(path for path in {*binaries.parents, *cluster.parents} if not _mode(path) & stat.S_IXOTH)
-        if closed:
-            names = ", ".join(map(str, closed))
-            logger.warning("PostgreSQL refuses to run as root: letting its account pass through %s", names)
         for path in closed:
             path.chmod(_mode(path) | stat.S_IXOTH)
+        if closed:
+            logger.warning(
+                "Running as root, which PostgreSQL refuses: it runs as %s instead, and these folders were made "
+                "passable (o+x) for it: %s",
+                self._name,
+                ", ".join(map(str, closed)),
+            )
         if not _mode(binaries) & stat.S_IXOTH:  # installed under a strict umask
             package = binaries.parents[1]
             for part in (binaries.parent, package.with_name(package.name + ".libs")):
