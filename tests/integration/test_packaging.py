@@ -1,12 +1,17 @@
 import ast
 import json
 import re
+import socket
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.integration.servers import ServerProcess
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -40,9 +45,15 @@ def locked(lock: str) -> dict[str, str]:
     return {line.split("==")[0]: line for line in text.splitlines() if line.strip()}
 
 
-def test_only_the_app_publishes_a_port(compose: dict[str, Any]) -> None:
+def test_only_the_app_publishes_a_port_and_to_this_machine_only(compose: dict[str, Any]) -> None:
     assert "ports" not in compose["services"]["db"]
-    assert compose["services"]["app"]["ports"] == ["${PORT:-3000}:3000"]
+    assert compose["services"]["app"]["ports"] == ["${BIND:-127.0.0.1}:${PORT:-3000}:3000"]
+
+
+def test_no_log_grows_without_end(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        assert service["logging"]["driver"] == "json-file"
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
 def test_the_database_keeps_its_data_where_its_image_does(compose: dict[str, Any]) -> None:
@@ -115,12 +126,25 @@ def test_the_container_does_not_run_as_root(dockerfile: list[tuple[str, str]]) -
 
 def test_signals_reach_the_server_since_no_shell_stands_between(dockerfile: list[tuple[str, str]]) -> None:
     (command,) = (rest for word, rest in dockerfile if word == "CMD")
-    (check,) = (rest for word, rest in dockerfile if word == "HEALTHCHECK")
 
-    assert json.loads(command) == ["saas", "serve", "--host", "0.0.0.0"]  # noqa: S104 - the container's only way out
-    program, option, script = json.loads(check.partition("CMD ")[2])
-    assert (program, option) == ("python", "-c")
-    ast.parse(script)
+    assert json.loads(command) == ["saas", "serve"]
+
+
+def test_the_health_check_asks_the_service_whatever_proxy_is_set(
+    dockerfile: list[tuple[str, str]], server: ServerProcess
+) -> None:
+    (check,) = (rest for word, rest in dockerfile if word == "HEALTHCHECK")
+    program, *arguments = json.loads(check.partition("CMD ")[2])
+    assert program == "python"
+
+    def ask(port: int) -> int:
+        environ = {"PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, env=environ, check=False, capture_output=True).returncode  # noqa: S603 - as above
+
+    assert ask(server.port) == 0
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert ask(silent.getsockname()[1]) == 1
 
 
 def test_the_image_is_built_from_the_lock_file(dockerfile: list[tuple[str, str]]) -> None:
@@ -140,6 +164,7 @@ def test_neither_data_nor_secrets_can_slip_into_the_image() -> None:
     assert {rule[1:] for rule in rules if rule.startswith("!")} == {
         "pyproject.toml",
         "README.md",
+        "LICENSE",
         "requirements.lock",
         "src",
         "migrations",
