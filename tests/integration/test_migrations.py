@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -18,6 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+from saas.adapters.embedded_postgres import embedded_postgres
 from saas.adapters.postgres import migrations
 from saas.adapters.postgres.database import Database, UnsafeRoleError
 from saas.adapters.postgres.driver import DIALECT, connect
@@ -28,6 +30,8 @@ from saas.adapters.postgres.tables import OWNER_ROLE, RUNTIME_ROLE, metadata
 from saas.adapters.system import utc_now
 from saas.application.live import Hint
 from saas.domain.values import OrganisationId
+from tests.integration.clients import register
+from tests.integration.servers import SECRETS, serving
 
 SCHEMA = {
     "tables": """
@@ -288,6 +292,22 @@ async def test_migrated_by_a_role_that_is_no_superuser_the_epoch_leaves_out_what
     assert await owner.fetchval("select data_directory_since()") is None
     await owner.close()
     await execute(cluster, f"drop database {name}", f"drop owned by {plain_role}")
+
+
+async def test_an_owner_that_is_no_superuser_migrates_and_a_role_that_may_only_serve_serves(tmp_path: Path) -> None:
+    """As docs/operations.md has it. On a server of its own, since the owner has to make the two roles itself."""
+    with embedded_postgres(tmp_path / "data") as url:
+        await execute(url, "create role keeper login createrole", "create database theirs owner keeper")
+        owners = url.replace("postgres@/saas?", "keeper@/theirs?")
+        for _ in range(2):
+            await goes_to(owners)
+        await execute(owners, "create role api login password 'p' in role saas_app")
+
+        environ = {"DATABASE_URL": owners.replace("keeper@", "api@"), **SECRETS}
+        with serving(tmp_path, environ) as server:
+            async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+                ada = await register(http)
+                assert [entry["type"] for entry in await ada.feed()] == ["ORGANISATION_CREATED"]
 
 
 @pytest.mark.parametrize(
