@@ -48,7 +48,7 @@ def migrate(url: str, revision: str = "head") -> None:
 
 
 def alembic(url: str) -> AlembicCommands:
-    """The commands of alembic, for the database at `url` and the revisions in `migrations/`. Raises `MigrationError`."""
+    """Alembic's commands for the database at `url` and the revisions in `migrations/`. Raises `MigrationError`."""
     if not _SCRIPTS.is_dir():
         message = "The migrations are not here: saas runs from a checkout, installed with `pip install --editable .`"
         raise MigrationError(message)

@@ -28,7 +28,7 @@ class Edge:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._trusted = settings.trusted_proxies
-        self._everywhere = _limiter("default", settings.global_limit)
+        self._global = _limiter("default", settings.global_limit)
         self._auth = _limiter("auth", settings.auth_limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,7 +36,7 @@ class Edge:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar types only the other two
             await self._app(scope, receive, send)
             return
-        method = scope.get("method", "WEBSOCKET")
+        method = str(scope.get("method", "WEBSOCKET"))
         if method == "HEAD":  # RFC 9110, 9.3.2: as GET; servers leave the body out by themselves
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         headers = scope["headers"]
@@ -81,22 +81,14 @@ class Edge:
             else:
                 await self._app(scope, receive, send_with_headers)
         finally:
-            if not (scope["path"].startswith("/health") and status == HTTPStatus.OK):  # a probe every few seconds
-                access_log.info(
-                    "%s %s %s %.1fms %s",
-                    method,
-                    scope["path"],
-                    status,
-                    (time.monotonic() - started) * 1000,
-                    state["request_id"],
-                )
+            _log(method, scope["path"], status, started, request_id.decode())
 
     def _count(self, scope: Scope, extra: list[tuple[bytes, bytes]], now: float) -> tuple[bool, int]:
         """Count the request against its limits; adds their headers, says whether it may pass and how long to wait."""
         path = normalize_path(scope["path"])  # as routing does: "//api//auth/login" is no way around a limit
         if path in ("/health", "/health/ready"):
             return True, 0
-        limiters = [self._everywhere]
+        limiters = [self._global]
         if path.startswith("/api/auth/") or path == "/api/users/accept-invite":  # all that take a password
             limiters.append(self._auth)
         counted = [limiter for limiter in limiters if limiter is not None]
@@ -110,6 +102,12 @@ class Edge:
         extra.append((b"ratelimit", ", ".join(limiter.header(verdict) for limiter, verdict in verdicts).encode()))
         wait = max((verdict.reset_seconds for _, verdict in verdicts if not verdict.allowed), default=0)
         return wait == 0, wait
+
+
+def _log(method: str, path: str, status: int, started: float, request_id: str) -> None:
+    """Write a line to the access log, unless it was a health probe that found all well."""
+    if not (path.startswith("/health") and status == HTTPStatus.OK):
+        access_log.info("%s %s %s %.1fms %s", method, path, status, (time.monotonic() - started) * 1000, request_id)
 
 
 def _limiter(name: str, limit: RateLimit | None) -> RateLimiter | None:
