@@ -32,7 +32,6 @@ class Entrance:
         """
         room = self.registry.add(socket)
         try:
-            await room.open()
             await room.catch_up()
         except BaseException:
             self.registry.remove(socket)

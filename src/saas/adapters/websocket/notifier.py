@@ -97,7 +97,10 @@ class LiveNotifier:
         self._end(hint.ended)
 
     def _end(self, sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
-        """Close their sockets; but a removal ends sessions too, and rooms that are behind say so first, with 4403."""
+        """Close the sockets of ended sessions with 4401.
+
+        A removal ends sessions too, and its sockets are to be closed with 4403: rooms that are behind catch up first.
+        """
         here = {socket.organisation_id for socket in self._registry.of_sessions(sessions)}
         rooms = [self._registry.rooms[each] for each in here if each in self._registry.rooms]
         if behind := [room for room in rooms if room.is_behind]:
@@ -110,7 +113,6 @@ class LiveNotifier:
     async def _end_after(self, behind: Sequence[Room], sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
         with suppress(Unavailable):
             for room in behind:
-                await room.open()
                 await room.catch_up()
         self._close_sessions(sessions)
 
@@ -119,20 +121,16 @@ class LiveNotifier:
             socket.close(Close.SESSION_ENDED, "The session has ended; log in again")
 
     async def _poll(self) -> None:
-        """Look for what no hint has told. A removal ends sessions too: the rooms get to say so first, with 4403."""
+        """Look for what no hint has told."""
         if not self._registry.rooms:
             return
-        ended = await self._follower.ended(self._registry.sessions)
+        ended = await self._follower.ended(self._registry.sessions)  # first: see `_end`
         before = [(room, room.position) for room in self._registry.rooms.values()]
         positions = await self._follower.positions([room.organisation_id for room, _ in before])
         for room, position in before:
             if positions.get(room.organisation_id, 0) < position:
                 self._registry.give_up(room)
-        self._on_hint(Hint(positions))
-        for organisation_id in {socket.organisation_id for socket in self._registry.of_sessions(ended)}:
-            if here := self._registry.rooms.get(organisation_id):
-                await here.catch_up()
-        self._close_sessions(ended)
+        self._on_hint(Hint(positions, frozenset(ended)))
         epoch = await self._follower.epoch()
         for each in list(self._registry.rooms.values()):
             if each.epoch not in ("", epoch):

@@ -61,15 +61,6 @@ class Room:
         """The log is known to go further than what was delivered, or nobody knows."""
         return not self._is_open or self._hinted > self.position
 
-    async def open(self) -> None:
-        """Find out where the log is. Raises `Unavailable`."""
-        async with self._opening:
-            if not self._is_open:
-                self.epoch = await self._follower.epoch()  # first: better a position that is too new for its epoch
-                self.position = await self._log.position()
-                self._is_open = True
-                self.hint(self._hinted)
-
     def publish(self, activities: Sequence[ActivityView]) -> None:
         """Deliver what has been committed, or keep it a while until what comes before it is there."""
         for each in activities:
@@ -90,6 +81,7 @@ class Room:
 
     async def catch_up(self) -> None:
         """Deliver all that the log has, or give the room up where the log has a hole. Raises `Unavailable`."""
+        await self._open()
         while True:
             before, delivered = self.position, self.delivered
             page = await self._log.activities_after(before, PAGE)
@@ -133,6 +125,15 @@ class Room:
                 sink = socket.sink
                 if socket.ending is None and not sink.is_closing():
                     sink.write(frames)
+
+    async def _open(self) -> None:
+        """Read where the log is, the first time. Raises `Unavailable`."""
+        async with self._opening:
+            if not self._is_open:
+                self.epoch = await self._follower.epoch()  # first: better a position that is too new for its epoch
+                self.position = await self._log.position()
+                self._is_open = True
+                self.hint(self._hinted)
 
     def _deliver(self, activity: ActivityView) -> None:
         self.position = activity.seq

@@ -1,6 +1,7 @@
 """The bearer's proof: an access token (RFC 6750) becomes an Actor before anything else of the request is read."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -24,3 +25,14 @@ async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
         raise NotAuthenticated(f"{advice}: Authorization: Bearer <accessToken>.")
     authenticate: Authenticate = connection.app.state.use_cases.authenticate
     connection.scope["user"] = await authenticate(token)
+
+
+def is_foreign(socket: ASGIConnection[Any, Any, Any, Any]) -> bool:
+    """Whether a browser says that a page of another host opened this (RFC 6455, 10.2)."""
+    origin = socket.headers.get("origin")
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower()
+    except ValueError:  # it cannot be read, so it is not ours
+        return True

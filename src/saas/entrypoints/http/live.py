@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import WebSocket, get, websocket
 from litestar.exceptions import HTTPException
@@ -20,7 +19,7 @@ from saas.adapters.websocket.sockets import Line, LiveSocket
 from saas.application.actor import Claims
 from saas.domain.errors import NotAuthenticated, SaasError, Unavailable
 from saas.entrypoints.composition import Service
-from saas.entrypoints.http.auth import bearer_token
+from saas.entrypoints.http.auth import bearer_token, is_foreign
 from saas.entrypoints.http.dependencies import CurrentService
 from saas.entrypoints.http.errors import STATUS_OF_KIND, reject
 from saas.entrypoints.http.live_messages import Auth, ClientMessage, Ping, Quota, client_message, cursor
@@ -77,7 +76,7 @@ class _Conversation:
 
     async def hold(self) -> None:
         """Refuse the handshake, or serve the client until the connection is over."""
-        if _is_foreign(self._socket):
+        if is_foreign(self._socket):
             await self._reject(403, "foreign_origin", "Pages of another site may not connect.")
             return
         try:
@@ -159,9 +158,12 @@ class _Conversation:
 
         Replay ends by itself once the connection is over.
         """
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(live))  # it starts when admission first waits, so that CONNECTED comes first
-            await self._admit(live, room)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(live))  # starts when admission first waits: CONNECTED comes first
+                await self._admit(live, room)
+        except* OSError:  # as above
+            pass
 
     async def _listen(self, live: LiveSocket) -> None:
         """Answer what the client says until the connection is over."""
@@ -237,14 +239,3 @@ class _Conversation:
             self._live.close(code, reason)
         else:
             self._line.close(code, reason)
-
-
-def _is_foreign(socket: Socket) -> bool:
-    """Whether a browser says that a page of another host opened this (RFC 6455, 10.2)."""
-    origin = socket.headers.get("origin")
-    if origin is None:
-        return False
-    try:
-        return urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower()
-    except ValueError:  # it cannot be read, so it is not ours
-        return True
