@@ -33,7 +33,7 @@ class Harness:
 
 
 @dataclass(frozen=True, slots=True)
-class Founded:
+class NewOrganisation:
     """An organisation in the store, with the admin and the session it began with."""
 
     organisation: Organisation
@@ -61,7 +61,7 @@ async def rolled_back(harness: Harness) -> AsyncIterator[UnitOfWork]:
     pytest.fail("The unit of work swallowed an exception.")
 
 
-async def found(harness: Harness, name: str = "Acme", *, plan: Plan = Plan.FREE) -> Founded:
+async def new_organisation(harness: Harness, name: str = "Acme", *, plan: Plan = Plan.FREE) -> NewOrganisation:
     """An organisation with one admin and an empty log."""
     now = harness.clock()
     ada = user("Ada", at=now)
@@ -69,13 +69,13 @@ async def found(harness: Harness, name: str = "Acme", *, plan: Plan = Plan.FREE)
     signed_in = session(ada, acme, at=now)
     async with harness.begin() as work:
         await work.users.add(ada)
-        tenant = await work.found(acme, [acme.slug])
+        tenant = await work.create_organisation(acme, [acme.slug])
         await tenant.members.add(membership(ada, Role.ADMIN, at=now))
         await work.sessions.add(signed_in)
-    return Founded(acme, ada, signed_in)
+    return NewOrganisation(acme, ada, signed_in)
 
 
-async def join(harness: Harness, acme: Founded, name: str = "Bo", role: Role = Role.MEMBER) -> User:
+async def join(harness: Harness, acme: NewOrganisation, name: str = "Bo", role: Role = Role.MEMBER) -> User:
     """A new person in the organisation."""
     bo = user(name, at=harness.clock())
     async with harness.begin() as work:
@@ -87,7 +87,7 @@ async def join(harness: Harness, acme: Founded, name: str = "Bo", role: Role = R
     return bo
 
 
-async def record(harness: Harness, acme: Founded, *events: Event) -> list[Activity]:
+async def record(harness: Harness, acme: NewOrganisation, *events: Event) -> list[Activity]:
     """The events in the organisation's log."""
     async with harness.begin() as work:
         tenant = await work.tenant(acme.id)
@@ -98,7 +98,7 @@ def said(by: User, message: str, at: datetime) -> MessageBroadcast:
     return MessageBroadcast(actor=by.person, message=message, at=at)
 
 
-def claims_of(acme: Founded) -> Claims:
+def claims_of(acme: NewOrganisation) -> Claims:
     return Claims(acme.admin.id, acme.id, acme.session.id, acme.session.expires_at)
 
 

@@ -11,7 +11,7 @@ from saas.application.views import Affiliation
 from saas.domain.errors import EmailInUse
 from saas.domain.plans import Plan
 from saas.domain.values import Email, Role, SessionId, UserId
-from tests.contract.harness import SECOND, Harness, found, join
+from tests.contract.harness import SECOND, Harness, join, new_organisation
 from tests.scene import membership, session, user
 
 
@@ -32,7 +32,7 @@ class PeopleContract:
         assert await harness.reads.user(Email(f"{new_id().hex}@acme.test")) is None
 
     async def test_an_address_is_taken_once(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         with pytest.raises(EmailInUse):
             async with harness.begin() as work:
@@ -58,7 +58,7 @@ class PeopleContract:
         assert stored.name == winner
 
     async def test_a_session_is_stored_with_everything(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         async with harness.begin() as work:
             stored = await work.sessions.lock(acme.session.id)
@@ -71,7 +71,7 @@ class PeopleContract:
             assert await work.sessions.lock(SessionId(new_id())) is None
 
     async def test_a_saved_session_is_what_it_has_become(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         at = harness.clock() + SECOND
         async with harness.begin() as work:
             locked = await work.sessions.lock(acme.session.id)
@@ -93,7 +93,7 @@ class PeopleContract:
             assert await work.sessions.lock(acme.session.id) == replace(changed, ended_at=at)
 
     async def test_ending_sessions_leaves_those_of_others_alone(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = await join(harness, acme)
         theirs, kept = session(bo, acme.organisation), session(acme.admin, acme.organisation)
         now = harness.clock()
@@ -111,7 +111,7 @@ class PeopleContract:
             assert await work.sessions.lock(kept.id) == kept
 
     async def test_ending_a_session_again_keeps_when_it_ended(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         first = harness.clock()
         async with harness.begin() as work:
             await work.sessions.end(acme.admin.id, [acme.session.id], first)
@@ -122,14 +122,14 @@ class PeopleContract:
             assert await work.sessions.lock(acme.session.id) == replace(acme.session, ended_at=first)
 
     async def test_ending_no_sessions_is_allowed(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         async with harness.begin() as work:
             assert not await work.sessions.end(acme.admin.id, [], harness.clock())
 
     async def test_ending_sessions_in_an_organisation_leaves_other_places_and_people_alone(
         self, harness: Harness
     ) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         now = harness.clock()
         here, there = session(beta.admin, acme.organisation), session(acme.admin, beta.organisation)
         async with harness.begin() as work:
@@ -145,7 +145,7 @@ class PeopleContract:
             assert await work.sessions.lock(there.id) == there
 
     async def test_affiliations_are_in_the_order_of_joining(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta", plan=Plan.PRO)
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta", plan=Plan.PRO)
         cy = user("Cy")
         now = harness.clock()
         async with harness.begin() as work:
@@ -164,6 +164,6 @@ class PeopleContract:
         assert all(type(each.role) is Role and type(each.subscription_plan) is Plan for each in affiliations)
 
     async def test_somebody_who_belongs_nowhere_has_no_affiliations(self, harness: Harness) -> None:
-        await found(harness)
+        await new_organisation(harness)
         async with harness.begin() as work:
             assert not await work.affiliations(UserId(new_id()))

@@ -15,7 +15,7 @@ from saas.domain.events import (
     InviteLapsed,
     InviteSent,
     MessageBroadcast,
-    OrganisationFounded,
+    OrganisationCreated,
     PlanDowngraded,
     PlanUpgraded,
     UserJoined,
@@ -24,7 +24,7 @@ from saas.domain.events import (
 )
 from saas.domain.plans import Plan
 from saas.domain.values import OrganisationId, Role
-from tests.contract.harness import Harness, found, join, plain, record, said
+from tests.contract.harness import Harness, join, new_organisation, plain, record, said
 from tests.scene import invite, membership, user
 
 
@@ -32,7 +32,7 @@ class ReadsContract:
     """What is shown, to whom, and how much of it at a time."""
 
     async def test_an_organisation_is_shown_with_everything(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         await join(harness, acme)
 
         view = await harness.reads.tenant(acme.id).organisation()
@@ -51,7 +51,7 @@ class ReadsContract:
         assert view.created_at.utcoffset() == timedelta()
 
     async def test_an_unlimited_plan_has_no_member_limit(self, harness: Harness) -> None:
-        acme = await found(harness, plan=Plan.ENTERPRISE)
+        acme = await new_organisation(harness, plan=Plan.ENTERPRISE)
 
         assert (await harness.reads.tenant(acme.id).organisation()).member_limit is None
 
@@ -64,7 +64,7 @@ class ReadsContract:
         assert not await nowhere.activities(PageRequest(10))
 
     async def test_members_are_shown_with_everything(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         [view] = await harness.reads.tenant(acme.id).members(PageRequest(10))
 
@@ -83,7 +83,7 @@ class ReadsContract:
         assert view.created_at.utcoffset() == timedelta()
 
     async def test_members_come_a_page_at_a_time_by_the_age_of_their_account(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         cy, bo = user("Cy"), user("Bo")
         for late_comer in (bo, cy):
             async with harness.begin() as work:
@@ -99,7 +99,7 @@ class ReadsContract:
         assert not await reads.members(PageRequest(2, after=bo.id))
 
     async def test_activities_come_a_page_at_a_time_newest_first(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         await record(harness, acme, *(said(acme.admin, str(number), harness.clock()) for number in range(1, 6)))
         reads = harness.reads.tenant(acme.id)
 
@@ -109,12 +109,12 @@ class ReadsContract:
         assert not await reads.activities(PageRequest(2, after=1))
 
     async def test_every_kind_of_activity_is_shown_as_it_was_recorded(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = await join(harness, acme)
         at, note = harness.clock(), invite(at=harness.clock())
         ada = acme.admin.person
         events: list[Event] = [
-            OrganisationFounded(actor=ada, name="Acme", at=at),
+            OrganisationCreated(actor=ada, name="Acme", at=at),
             InviteSent(
                 actor=ada, invite_id=note.id, email=note.email, role=note.role, expires_at=note.expires_at, at=at
             ),
@@ -140,7 +140,7 @@ class ReadsContract:
             assert entry.created_at.utcoffset() == timedelta()
 
     async def test_people_who_left_keep_their_names_in_the_feed(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = await join(harness, acme)
         await record(harness, acme, said(bo, "Good-bye", harness.clock()))
         async with harness.begin() as work:
@@ -156,7 +156,7 @@ class ReadsContract:
         assert good_bye.target is None
 
     async def test_an_organisation_shows_only_what_is_its_own(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         await record(harness, acme, said(acme.admin, "ours", harness.clock()))
         await record(harness, beta, said(beta.admin, "theirs", harness.clock()))
         reads = harness.reads.tenant(acme.id)
@@ -165,7 +165,7 @@ class ReadsContract:
         assert [view.message for view in await reads.activities(PageRequest(10))] == ["ours"]
 
     async def test_moments_keep_their_microseconds(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         at = datetime(2031, 5, 6, 7, 8, 9, 123457, tzinfo=UTC)
         await record(harness, acme, said(acme.admin, "Precisely", at))
 

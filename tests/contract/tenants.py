@@ -11,7 +11,7 @@ from saas.domain.errors import AlreadyMember, NotFound
 from saas.domain.invites import INVITE_LIFETIME, InviteStatus
 from saas.domain.plans import Plan
 from saas.domain.values import Email, OrganisationId, Role, UserId
-from tests.contract.harness import SECOND, Harness, found, join, record, said
+from tests.contract.harness import SECOND, Harness, join, new_organisation, record, said
 from tests.scene import invite, membership, organisation
 
 
@@ -21,7 +21,7 @@ class TenantContract:
     async def test_a_new_organisation_is_entered_as_it_was_stored(self, harness: Harness) -> None:
         acme = organisation(members=1, at=harness.clock())
         async with harness.begin() as work:
-            tenant = await work.found(acme, [acme.slug])
+            tenant = await work.create_organisation(acme, [acme.slug])
             assert tenant.organisation == acme
 
         async with harness.begin() as work:
@@ -36,16 +36,18 @@ class TenantContract:
         taken: list[str] = []
         for _ in range(3):
             async with harness.begin() as work:
-                tenant = await work.found(organisation(), (f"{name}{suffix}" for suffix in ("", "-2", "-3")))
+                tenant = await work.create_organisation(
+                    organisation(), (f"{name}{suffix}" for suffix in ("", "-2", "-3"))
+                )
                 taken.append(tenant.organisation.slug)
 
         assert taken == [name, f"{name}-2", f"{name}-3"]
 
     async def test_the_slug_that_was_taken_is_the_one_to_be_seen(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         twin = organisation()
         async with harness.begin() as work:
-            await work.found(twin, [acme.organisation.slug, twin.slug])
+            await work.create_organisation(twin, [acme.organisation.slug, twin.slug])
 
         assert (await harness.reads.tenant(twin.id).organisation()).slug == twin.slug
 
@@ -55,7 +57,7 @@ class TenantContract:
                 await work.tenant(OrganisationId(new_id()))
 
     async def test_only_pending_and_unexpired_invites_are_promises(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         now = harness.clock()
         async with harness.begin() as work:
             tenant = await work.tenant(acme.id)
@@ -77,7 +79,7 @@ class TenantContract:
         assert await reserved() == 0
 
     async def test_a_member_is_stored_with_everything(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = await join(harness, acme, "Bo", Role.MEMBER)
 
         async with harness.begin() as work:
@@ -88,7 +90,7 @@ class TenantContract:
             assert await tenant.members.has(bo.email)
 
     async def test_a_member_is_added_once(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         with pytest.raises(AlreadyMember):
             async with harness.begin() as work:
@@ -100,7 +102,7 @@ class TenantContract:
             assert stored.role is Role.ADMIN
 
     async def test_a_removed_member_keeps_the_account_and_other_places(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         bo = await join(harness, acme)
         async with harness.begin() as work:
             await (await work.tenant(beta.id)).members.add(membership(bo))
@@ -117,7 +119,7 @@ class TenantContract:
         assert await harness.reads.user(bo.email) == bo
 
     async def test_a_saved_member_has_their_new_role_everywhere_and_nobody_else_has(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         bo, cy = await join(harness, acme), await join(harness, acme, "Cy")
         async with harness.begin() as work:
             await (await work.tenant(beta.id)).members.add(membership(bo))
@@ -140,8 +142,8 @@ class TenantContract:
     async def test_admins_are_counted_by_their_role_of_now_and_in_this_organisation_only(
         self, harness: Harness
     ) -> None:
-        acme = await found(harness)
-        await found(harness, "Beta")
+        acme = await new_organisation(harness)
+        await new_organisation(harness, "Beta")
         bo = await join(harness, acme)
 
         async with harness.begin() as work:
@@ -155,7 +157,7 @@ class TenantContract:
             assert await members.count_admins() == 0
 
     async def test_somebody_who_left_can_join_again(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = await join(harness, acme)
         async with harness.begin() as work:
             await (await work.tenant(acme.id)).members.remove(membership(bo))
@@ -169,7 +171,7 @@ class TenantContract:
         assert rejoined.role is Role.ADMIN
 
     async def test_members_of_other_organisations_are_not_there(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
 
         async with harness.begin() as work:
             tenant = await work.tenant(acme.id)
@@ -178,7 +180,7 @@ class TenantContract:
             assert not await tenant.members.has(beta.admin.email)
 
     async def test_an_invite_is_stored_with_everything_and_found_by_digest_or_address(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         note = invite(f"{new_id().hex}@x.test", role=Role.ADMIN, at=harness.clock())
         async with harness.begin() as work:
             await (await work.tenant(acme.id)).invites.add(note)
@@ -194,7 +196,7 @@ class TenantContract:
         assert await harness.reads.tenant(acme.id).invitation(note.token_digest) == Invitation(note, Plan.FREE, 1, None)
 
     async def test_an_invitation_tells_of_the_account_that_the_address_has(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta", plan=Plan.PRO)
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta", plan=Plan.PRO)
         await join(harness, beta)
         note = invite(acme.admin.email, at=harness.clock())
         async with harness.begin() as work:
@@ -208,7 +210,7 @@ class TenantContract:
         assert await harness.reads.tenant(acme.id).invitation(note.token_digest) is None
 
     async def test_an_unknown_invite_is_none(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         async with harness.begin() as work:
             invites = (await work.tenant(acme.id)).invites
@@ -217,7 +219,7 @@ class TenantContract:
         assert await harness.reads.tenant(acme.id).invitation(b"\0" * 32) is None
 
     async def test_the_pending_invite_may_have_expired_but_is_not_marked_so(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         now = harness.clock()
         late = invite(at=now - timedelta(days=3))
         async with harness.begin() as work:
@@ -232,7 +234,7 @@ class TenantContract:
 
     @pytest.mark.parametrize("status", [InviteStatus.ACCEPTED, InviteStatus.EXPIRED])
     async def test_a_saved_invite_is_what_it_has_become(self, harness: Harness, status: InviteStatus) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         note = invite(at=harness.clock())
         async with harness.begin() as work:
             await (await work.tenant(acme.id)).invites.add(note)
@@ -246,7 +248,7 @@ class TenantContract:
             assert await invites.pending(note.email) is None
 
     async def test_invites_of_other_organisations_are_not_there(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         note = invite(at=harness.clock())
         async with harness.begin() as work:
             await (await work.tenant(beta.id)).invites.add(note)
@@ -258,7 +260,7 @@ class TenantContract:
         assert await harness.reads.tenant(acme.id).invitation(note.token_digest) is None
 
     async def test_the_log_counts_from_1_without_gaps_in_each_organisation(self, harness: Harness) -> None:
-        acme, beta = await found(harness), await found(harness, "Beta")
+        acme, beta = await new_organisation(harness), await new_organisation(harness, "Beta")
         now = harness.clock()
 
         first = await record(harness, acme, said(acme.admin, "one", now), said(acme.admin, "two", now))
@@ -279,7 +281,7 @@ class TenantContract:
         assert [(entry.id, entry.seq) for entry in feed] == [(each.id, each.seq) for each in reversed(activities)]
 
     async def test_recording_stores_what_the_organisation_has_become(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         async with harness.begin() as work:
             tenant = await work.tenant(acme.id)
             tenant.organisation.plan = Plan.PRO

@@ -7,11 +7,11 @@ import pytest
 
 from saas.application.views import PageRequest
 from saas.domain.errors import NotFound
-from saas.domain.events import OrganisationFounded, UserJoined
+from saas.domain.events import OrganisationCreated, UserJoined
 from saas.domain.invites import InviteStatus
 from saas.domain.plans import Plan
 from saas.domain.values import Role
-from tests.contract.harness import Harness, claims_of, found, rolled_back, said
+from tests.contract.harness import Harness, claims_of, new_organisation, rolled_back, said
 from tests.scene import invite, membership, organisation, session, user
 
 
@@ -19,22 +19,22 @@ class UnitOfWorkContract:
     """All or nothing, and nothing but what was put back."""
 
     async def test_what_a_block_wrote_is_there_after_it(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         assert await harness.reads.user(acme.admin.email) == acme.admin
         assert (await harness.reads.tenant(acme.id).organisation()).name == "Acme"
 
     async def test_an_exception_leaves_nothing_behind(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo, beta, note = user("Bo"), organisation("Beta"), invite()
         started = session(bo, beta)
 
         async with rolled_back(harness) as work:
             await work.users.add(bo)
-            tenant = await work.found(beta, [beta.slug])
+            tenant = await work.create_organisation(beta, [beta.slug])
             await tenant.members.add(membership(bo))
             await tenant.invites.add(note)
-            await tenant.record(OrganisationFounded(actor=bo.person, name="Beta", at=harness.clock()))
+            await tenant.record(OrganisationCreated(actor=bo.person, name="Beta", at=harness.clock()))
             await work.sessions.add(started)
             await work.sessions.end(acme.admin.id, [acme.session.id], harness.clock())
 
@@ -49,7 +49,7 @@ class UnitOfWorkContract:
             assert await work.sessions.lock(started.id) is None
 
     async def test_what_was_rolled_back_can_be_done_again(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = user("Bo")
         async with rolled_back(harness) as work:
             await work.users.add(bo)
@@ -66,7 +66,7 @@ class UnitOfWorkContract:
         assert activity.seq == 1
 
     async def test_reads_do_not_see_into_an_open_block(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo = user("Bo")
 
         async with harness.begin() as work:
@@ -79,7 +79,7 @@ class UnitOfWorkContract:
             assert not await harness.reads.tenant(acme.id).activities(PageRequest(10))
 
     async def test_a_block_sees_what_it_has_done_itself(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         bo, note = user("Bo", at=harness.clock()), invite(at=harness.clock())
 
         async with harness.begin() as work:
@@ -92,7 +92,7 @@ class UnitOfWorkContract:
             assert [each.id for each in await work.affiliations(bo.id)] == [acme.id]
 
     async def test_changing_what_was_handed_out_changes_nothing_until_it_is_saved(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         note = invite(at=harness.clock())
         async with harness.begin() as work:
             await (await work.tenant(acme.id)).invites.add(note)
@@ -118,7 +118,7 @@ class UnitOfWorkContract:
             assert await tenant.members.get(acme.admin.id) == membership(acme.admin, Role.ADMIN, at=harness.clock())
 
     async def test_changing_what_was_handed_in_changes_nothing_afterwards(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
         note, started = invite(at=harness.clock()), session(acme.admin, acme.organisation, at=harness.clock())
         async with harness.begin() as work:
             tenant = await work.tenant(acme.id)
@@ -137,7 +137,7 @@ class UnitOfWorkContract:
             assert await work.sessions.lock(started.id) == replace(started, generation=0)
 
     async def test_work_in_one_organisation_happens_one_after_the_other(self, harness: Harness) -> None:
-        acme = await found(harness, plan=Plan.ENTERPRISE)
+        acme = await new_organisation(harness, plan=Plan.ENTERPRISE)
 
         async def admit(number: int) -> None:
             async with harness.begin() as work:
@@ -154,7 +154,7 @@ class UnitOfWorkContract:
         assert (await harness.reads.tenant(acme.id).organisation()).member_count == 6
 
     async def test_work_on_one_session_happens_one_after_the_other(self, harness: Harness) -> None:
-        acme = await found(harness)
+        acme = await new_organisation(harness)
 
         async def use() -> None:
             async with harness.begin() as work:

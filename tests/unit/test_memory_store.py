@@ -104,7 +104,7 @@ async def test_a_slug_is_needed_that_is_free(store: MemoryStore) -> None:
 
     with pytest.raises(RuntimeError, match="every slug is taken"):
         async with store.begin() as work:
-            await work.found(organisation(), [acme.slug])
+            await work.create_organisation(organisation(), [acme.slug])
 
 
 async def test_the_notifier_remembers_in_order(store: MemoryStore) -> None:

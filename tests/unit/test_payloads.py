@@ -15,7 +15,7 @@ from saas.domain.events import (
     InviteLapsed,
     InviteSent,
     MessageBroadcast,
-    OrganisationFounded,
+    OrganisationCreated,
     PlanDowngraded,
     PlanUpgraded,
     UserJoined,
@@ -77,7 +77,7 @@ SHAPES: list[tuple[Event, str, str, dict[str, str]]] = [
         {"message": "Lunch at 1", "sentBy": ADA_ID, "sentAt": MOMENT},
     ),
     (
-        OrganisationFounded(actor=ADA, name="Acme", at=NOW),
+        OrganisationCreated(actor=ADA, name="Acme", at=NOW),
         "ORGANISATION_CREATED",
         "Ada created Acme",
         {"name": "Acme", "createdBy": ADA_ID},

@@ -9,7 +9,7 @@ from saas.adapters.tokens import JwtTokens
 from saas.application.authenticate import Authenticate
 from saas.application.register import RegisterCommand, RegisterOrganisation
 from saas.domain.errors import EmailInUse, InvalidValue
-from saas.domain.events import OrganisationFounded
+from saas.domain.events import OrganisationCreated
 from saas.domain.plans import Plan
 from saas.domain.values import Role
 from tests.scene import IDLE, NOW, PASSWORD
@@ -67,7 +67,7 @@ async def test_the_founding_is_the_first_entry_of_the_log_and_is_published(
     [ada] = store.users.values()
     [activity] = store.activities
     assert activity.seq == 1
-    assert activity.event == OrganisationFounded(actor=ada.person, name="Acme, Inc.", at=NOW)
+    assert activity.event == OrganisationCreated(actor=ada.person, name="Acme, Inc.", at=NOW)
     assert notifier.published == [activity]
 
 

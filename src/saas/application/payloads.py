@@ -14,7 +14,7 @@ from saas.domain.events import (
     InviteLapsed,
     InviteSent,
     MessageBroadcast,
-    OrganisationFounded,
+    OrganisationCreated,
     PlanDowngraded,
     PlanUpgraded,
     UserJoined,
@@ -181,7 +181,7 @@ def describe(event: Event) -> Description:  # noqa: C901, PLR0911  # one case an
             return Description(sentence, PlanDowngradedPayload(before, after, at), by)
         case MessageBroadcast(actor=by, message=message, at=at):
             return Description(message, BroadcastMessagePayload(message, by.id, at), by)
-        case OrganisationFounded(actor=by, name=name):
+        case OrganisationCreated(actor=by, name=name):
             return Description(f"{by.name} created {name}", OrganisationCreatedPayload(name, by.id), by)
         case InviteSent(actor=by, invite_id=invite_id, email=email, role=role, expires_at=expires_at):
             sentence = f"{by.name} invited {email} as {role}"

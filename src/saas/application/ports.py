@@ -146,7 +146,7 @@ class UnitOfWork(Protocol):
         """The organisations a person belongs to, the longest-standing first."""
         ...
 
-    async def found(self, organisation: Organisation, slugs: Iterable[str]) -> Tenant:
+    async def create_organisation(self, organisation: Organisation, slugs: Iterable[str]) -> Tenant:
         """Store a new organisation under the first free slug and enter it."""
         ...
 

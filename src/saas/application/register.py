@@ -6,7 +6,7 @@ from datetime import timedelta
 from saas.application.ports import Begin, Clock, NewId, Notifier, Passwords, Tokens
 from saas.application.signed_in import SignedIn, signed_in
 from saas.application.views import Affiliation
-from saas.domain.events import OrganisationFounded
+from saas.domain.events import OrganisationCreated
 from saas.domain.members import Membership, User
 from saas.domain.organisations import Organisation
 from saas.domain.sessions import Session
@@ -58,11 +58,11 @@ class RegisterOrganisation:
         session = Session.start(SessionId(self.new_id()), user.id, organisation.id, idle=self.idle, at=now)
         async with self.begin() as work:
             await work.users.add(user)
-            tenant = await work.found(organisation, slugs(organisation_name, organisation.id))
+            tenant = await work.create_organisation(organisation, slugs(organisation_name, organisation.id))
             await tenant.members.add(Membership(person=user.person, role=Role.ADMIN, joined_at=now, updated_at=now))
-            activities = await tenant.record(OrganisationFounded(actor=user.person, name=organisation_name, at=now))
+            activities = await tenant.record(OrganisationCreated(actor=user.person, name=organisation_name, at=now))
             await work.sessions.add(session)
         await self.notifier.publish(activities)
-        founded = tenant.organisation
-        affiliation = Affiliation(founded.id, founded.name, founded.slug, Role.ADMIN, founded.plan)
+        stored = tenant.organisation
+        affiliation = Affiliation(stored.id, stored.name, stored.slug, Role.ADMIN, stored.plan)
         return signed_in(user, session, affiliation, self.tokens)

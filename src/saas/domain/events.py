@@ -8,7 +8,7 @@ from saas.domain.values import ActivityId, Email, InviteId, OrganisationId, Pers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrganisationFounded:
+class OrganisationCreated:
     """A person registered and got an organisation of their own."""
 
     actor: Person
@@ -106,7 +106,7 @@ class InviteLapsed:
 
 
 Event = (
-    OrganisationFounded
+    OrganisationCreated
     | UserJoined
     | UserRemoved
     | UserRoleChanged

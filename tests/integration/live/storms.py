@@ -130,7 +130,7 @@ def resident_bytes(server: ServerProcess) -> int:
     return int(shown.stdout) * 1024
 
 
-async def founded(http: httpx.AsyncClient, members: int = 0) -> tuple[Person, list[Person]]:
+async def new_organisation(http: httpx.AsyncClient, members: int = 0) -> tuple[Person, list[Person]]:
     """A new organisation on the largest plan: its admin, and so many members."""
     admin = await register(http)
     await admin.data("PATCH", "/api/organisations/subscription", {"plan": "ENTERPRISE"})

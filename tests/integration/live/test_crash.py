@@ -11,7 +11,7 @@ import httpx
 
 from tests.integration.clients import Person
 from tests.integration.live.ears import Ear, Frame, audience, dial, listen
-from tests.integration.live.storms import Writer, Written, founded, served
+from tests.integration.live.storms import Writer, Written, new_organisation, served
 from tests.integration.servers import ServerProcess
 
 
@@ -23,7 +23,7 @@ async def two(folder: Path, environ: dict[str, str]) -> AsyncIterator[tuple[Serv
         served(folder / "other", environ) as other,
         httpx.AsyncClient(base_url=other.url, timeout=30) as http,
     ):
-        admin, _ = await founded(http)
+        admin, _ = await new_organisation(http)
         yield mortal, other, admin
 
 

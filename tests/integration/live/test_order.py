@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from tests.integration.live.ears import assert_saw, audience
-from tests.integration.live.storms import founded, write
+from tests.integration.live.storms import new_organisation, write
 from tests.integration.servers import ServerProcess, serving
 
 WRITERS = 16
@@ -18,7 +18,7 @@ OTHERS = 20
 
 async def storm(ports: Sequence[int], http: httpx.AsyncClient, *, busy: int, quiet: int, sockets: int) -> None:
     """16 writers write `busy` events into one organisation and `quiet` into each of 20 others, all at once."""
-    people = [(await founded(http))[0] for _ in range(1 + OTHERS)]
+    people = [(await new_organisation(http))[0] for _ in range(1 + OTHERS)]
     orders = itertools.cycle([people[0]] * (busy // quiet) + people[1:])
     tokens = (person.access_token for person in itertools.islice(orders, busy + OTHERS * quiet))
 

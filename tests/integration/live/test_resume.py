@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import Ear, Frame, assert_saw, audience, dial, listen
-from tests.integration.live.storms import Writer, founded, paced, resident_bytes, stream, write
+from tests.integration.live.storms import Writer, new_organisation, paced, resident_bytes, stream, write
 from tests.integration.servers import ServerProcess
 
 Pair = tuple[ServerProcess, ServerProcess]
@@ -42,7 +42,7 @@ async def restless(ports: Sequence[int], person: Person, last: asyncio.Future[in
 async def test_clients_whose_sockets_are_cut_again_and_again_lose_nothing_and_hear_nothing_twice(
     pair: Pair, http: httpx.AsyncClient
 ) -> None:
-    ada, members = await founded(http, members=9)
+    ada, members = await new_organisation(http, members=9)
     ports = [server.port for server in pair]
     last: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     clients = [
@@ -61,7 +61,7 @@ async def test_clients_whose_sockets_are_cut_again_and_again_lose_nothing_and_he
 
 
 async def test_a_thousand_connects_into_a_running_stream_find_a_clean_seam(pair: Pair, http: httpx.AsyncClient) -> None:
-    ada, members = await founded(http, members=4)
+    ada, members = await new_organisation(http, members=4)
     ports = [server.port for server in pair]
     await asyncio.gather(*(write(port, [ada.access_token] * 200) for port in ports))
     ears: list[tuple[int, list[Frame]]] = []

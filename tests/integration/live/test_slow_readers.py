@@ -23,7 +23,7 @@ from saas.adapters.websocket.sockets import MAX_BUFFER_BYTES
 from tests.integration.clients import Person, register
 from tests.integration.live.ears import Frame, handshake, listen, sluggish
 from tests.integration.live.inside import inside, protocol_of
-from tests.integration.live.storms import HAMMERS, Writer, founded, outrun, resident_bytes, write
+from tests.integration.live.storms import HAMMERS, Writer, new_organisation, outrun, resident_bytes, write
 from tests.integration.servers import ServerProcess, serving
 
 PUSHED_BYTES = 60_000_000
@@ -128,7 +128,7 @@ async def test_those_who_stop_reading_delay_nobody_take_little_memory_and_are_so
 ) -> None:
     with serving(tmp_path, environ) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
-            admin, members = await founded(http, members=9)
+            admin, members = await new_organisation(http, members=9)
         tokens = [person.access_token for person in (admin, *members[:8]) for _ in range(20)]
         rate = 0.0
         for _ in range(2):  # for the machine may become busier than it was when the rate was found
@@ -180,7 +180,7 @@ async def stall(server: ServerProcess, admin: Person, idler: Person, readers: Cr
 async def test_one_that_cannot_keep_up_is_told_so_and_resumes_without_loss(
     pair: tuple[ServerProcess, ServerProcess], http: httpx.AsyncClient
 ) -> None:
-    ada, _ = await founded(http)
+    ada, _ = await new_organisation(http)
     frames: list[Frame] = []
     for _ in range(3):
         slow = await sluggish(pair[1].port, f"token={ada.access_token}&after={frames[-1].seq if frames else 0}")

@@ -157,15 +157,15 @@ class MemoryUnitOfWork:
             for _, organisation, role in sorted(places, key=lambda place: (place[0], place[1].id))
         ]
 
-    async def found(self, organisation: Organisation, slugs: Iterable[str]) -> _Tenant:
+    async def create_organisation(self, organisation: Organisation, slugs: Iterable[str]) -> _Tenant:
         """Store a new organisation under the first free slug and enter it."""
         taken = {each.slug for each in self.tables.organisations.values()}
         slug = next((slug for slug in slugs if slug not in taken), None)
         if slug is None:
             raise RuntimeError("every slug is taken, even the one that carries the id")
-        founded = replace(organisation, slug=slug)
-        self.tables.organisations[founded.id] = founded
-        return _Tenant(self.tables, self.new_id, founded)
+        stored = replace(organisation, slug=slug)
+        self.tables.organisations[stored.id] = stored
+        return _Tenant(self.tables, self.new_id, stored)
 
     async def tenant(self, organisation_id: OrganisationId) -> _Tenant:
         """Enter an organisation, its promised seats counted now. Raises `NotFound`."""

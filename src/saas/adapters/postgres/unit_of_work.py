@@ -76,7 +76,7 @@ class PostgresUnitOfWork:
         """The organisations a person belongs to, the longest-standing first."""
         return [affiliation(row) for row in await self._connection.execute(AFFILIATIONS, {"user_id": str(user_id)})]
 
-    async def found(self, organisation: Organisation, slugs: Iterable[str]) -> "PostgresTenant":
+    async def create_organisation(self, organisation: Organisation, slugs: Iterable[str]) -> "PostgresTenant":
         """Store a new organisation under the first free slug and enter it."""
         await self._connection.execute(_OPEN_DOOR, {"organisation_id": str(organisation.id)})
         for slug in slugs:
