@@ -159,7 +159,9 @@ async def test_a_killed_server_comes_back_with_what_was_committed(tmp_path: Path
 
 
 async def test_a_server_that_dies_in_the_block_comes_back_under_the_same_url(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     with embedded_postgres(tmp_path) as url, another_process(tmp_path):
+        assert "watch-postgres" in {thread.name for thread in set(threading.enumerate()) - before}
         await ask(url, "create table kept (word text)", "insert into kept values ('here')")
         for _ in range(2):
             os.kill(postmaster(tmp_path), signal.SIGKILL)
@@ -168,7 +170,7 @@ async def test_a_server_that_dies_in_the_block_comes_back_under_the_same_url(tmp
                     await asyncio.sleep(0.1)
 
     assert not is_up(tmp_path)
-    assert "watch-postgres" not in {thread.name for thread in threading.enumerate()}
+    assert "watch-postgres" not in {thread.name for thread in set(threading.enumerate()) - before}
 
 
 async def test_a_cluster_that_was_deleted_while_it_served_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ async def test_a_request_is_in_the_access_log_even_if_nothing_could_be_answered(
     async def app(*_: object) -> None:
         raise RuntimeError
 
-    edge = Edge(app, Settings.from_environment({}))
+    edge = Edge(app, [], Settings.from_environment({}))
     scope: Any = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("192.0.2.1", 1)}
 
     with caplog.at_level(logging.INFO), pytest.raises(RuntimeError):

@@ -56,7 +56,7 @@ def build_app(service: Service, settings: Settings) -> ASGIApp:
         logging_config=None,
         state=State({"use_cases": service.use_cases}),
     )
-    return Edge(app, settings)
+    return Edge(app, app.routes, settings)
 
 
 def _codes() -> list[str]:

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 from litestar.enums import ScopeType
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 from litestar.utils import normalize_path
 
@@ -25,11 +26,17 @@ _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 class Edge:
     """The outermost ASGI application; replies to everything, also to what has no route, pass through it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], settings: Settings) -> None:
         self._app = app
         self._trusted = settings.trusted_proxies
         self._global = _limiter("default", settings.global_limit)
         self._auth = _limiter("auth", settings.auth_limit)
+        # Litestar's own answer to OPTIONS lists only the method that a path had first.
+        self._allow = {
+            route.path_format: allowed_methods(route.methods).encode()
+            for route in routes
+            if isinstance(route, HTTPRoute)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -58,8 +65,9 @@ class Edge:
             if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 status = message.get("status", 101)
                 headers = message.get("headers", ())
-                if method == "OPTIONS":  # Litestar answers these by itself
-                    headers = [(name, _allowed(value) if name == b"allow" else value) for name, value in headers]
+                if method == "OPTIONS" and "path_template" in scope:
+                    allow = self._allow[scope["path_template"]]
+                    headers = [(name, allow if name == b"allow" else value) for name, value in headers]
                 message["headers"] = [*headers, *extra]
             await send(message)
 
@@ -112,10 +120,6 @@ def _log(method: str, path: str, status: int, started: float, request_id: str) -
 
 def _limiter(name: str, limit: RateLimit | None) -> RateLimiter | None:
     return RateLimiter(name, limit.requests, limit.seconds) if limit else None
-
-
-def _allowed(methods: bytes) -> bytes:
-    return allowed_methods(methods.decode()).encode()
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -176,14 +176,14 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
     response = problem(request.scope, error.status_code, code, detail)
     headers = dict(error.headers or {})
     if "allow" in headers:
-        headers["allow"] = allowed_methods(headers["allow"])
+        headers["allow"] = allowed_methods(headers["allow"].split(", "))
     response.headers.update(headers)
     return response
 
 
-def allowed_methods(listed: str) -> str:
-    """Litestar's list in order, with the HEAD that we answer and without the WebSocket that is no method."""
-    methods = {method for method in listed.split(", ") if method.isupper()}
+def allowed_methods(listed: Iterable[str]) -> str:
+    """The Allow header of Litestar's list, with the HEAD that we answer and without the WebSocket that is no method."""
+    methods = {method for method in listed if method.isupper()}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
 
