@@ -1,4 +1,4 @@
-"""How alembic runs here: online, in one transaction, as the owner of the tables and nobody else at the same time."""
+"""How alembic runs here: online, in one transaction, as the owner of the tables, one migration process at a time."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Write the next migration: the difference between the tables that the code knows and those that migrations make.
+"""Write the next migration: the difference between the tables in the code and those that the migrations create.
 
-`make migration NAME="add teams"` calls this. It asks a PostgreSQL of its own, which it stops and removes again.
+`make migration NAME="add teams"` calls this. It compares with a temporary PostgreSQL, which it removes again.
 """
 
 import sys
@@ -18,7 +18,7 @@ def main(name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="saas-migration-") as folder, embedded_postgres(Path(folder)) as url:
         migrate(url)
         commands = alembic(url)
-        commands.config.attributes["compares"] = True  # for env.py: there is no revision to go to
+        commands.config.attributes["compares"] = True  # tells env.py that no revision is the target
         commands.revision(message=name, autogenerate=True, rev_id=number)
 
 

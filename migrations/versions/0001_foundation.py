@@ -1,7 +1,7 @@
-"""Organisations, people, memberships, invites, sessions and the activity log, each tenant behind its door.
+"""Organisations, people, memberships, invites, sessions and the activity log; row-level security separates tenants.
 
-The door is the setting `app.organisation_id`, local to a transaction, so that a transaction pooler is safe. A
-person may look up where they belong through `app.user_id`. With neither set, every tenant table looks empty.
+The policies compare with the setting `app.organisation_id`, which is local to a transaction, so that a transaction
+pooler is safe. With `app.user_id` a person finds their organisations. With neither set, every tenant table looks empty.
 """
 
 import sqlalchemy as sa
@@ -35,9 +35,9 @@ ENTER_ORGANISATION = """
     language plpgsql volatile as $$
     begin
         perform set_config('app.organisation_id', entered::text, true);
-        -- Not FOR UPDATE: a sign-in, whose foreign key points here, need not wait.
+        -- Not FOR UPDATE, for which a sign-in would wait: its session has a foreign key to this row.
         perform 1 from organisations where organisations.id = entered for no key update;
-        -- A new statement, and so a snapshot taken after the lock was granted.
+        -- A new statement takes a new snapshot, after the lock was granted.
         return query
             select o.id, o.name, o.slug, o.plan::text, o.members, o.last_seq, o.created_at,
                    (select count(*)::integer from invites i
@@ -62,7 +62,7 @@ DATA_DIRECTORY_SINCE = """
     language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp as $$
     begin
         if has_function_privilege('pg_catalog.pg_stat_file(text)', 'execute') then
-            -- Running, restarting and upkeep leave this file alone, and no copy of it can keep when it was changed.
+            -- Running, restarting and maintenance do not touch this file, and a copy of it cannot keep its change time.
             return extract(epoch from (pg_catalog.pg_stat_file('PG_VERSION')).change);
         end if;
         return null;
@@ -180,7 +180,7 @@ def upgrade() -> None:
         op.execute(f"grant {privileges} on {table} to saas_app")
     op.execute("grant select on alembic_version to saas_app")  # to serve as a role that cannot migrate
     op.execute(ENTER_ORGANISATION)
-    # How far a log goes says nothing of what is in it: the one thing that is asked about many organisations at once.
+    # How far a log goes says nothing of its content: it is the only thing read for many organisations at once.
     op.execute("create policy positions on organisations for select to saas_owner using (true)")
     op.execute(LOG_POSITIONS)
     op.execute(DATA_DIRECTORY_SINCE)
@@ -198,7 +198,7 @@ def downgrade() -> None:
 
 
 def _as_superuser(statement: str) -> None:
-    """On a managed server, where nobody is one, leave it out."""
+    """Run the statement as the superuser, or skip it when the session's user is none, as on managed servers."""
     if op.get_bind().scalar(sa.text("select rolsuper from pg_roles where rolname = session_user")):
         op.execute("set local role none")
         op.execute(statement)

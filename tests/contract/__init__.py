@@ -1,4 +1,4 @@
-"""What every adapter of `Begin` and `Reads` owes the use cases, whatever it keeps its rows in.
+"""What every adapter of `Begin` and `Reads` must do for the use cases, whatever its storage.
 
 A suite for an adapter is a subclass of `PortsContract` in a module that defines the fixture `harness`. The store may
 hold other data, and other tests' data: each test here makes its own.
@@ -15,4 +15,4 @@ __all__ = ["Harness", "PortsContract"]
 
 
 class PortsContract(UnitOfWorkContract, PeopleContract, TenantContract, ActorContract, ReadsContract):
-    """Everything at once, for an adapter's suite to inherit."""
+    """All contracts together, for an adapter's suite to inherit."""

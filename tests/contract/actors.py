@@ -1,4 +1,4 @@
-"""Who is let in, asked of the store on every request."""
+"""Which claims have an actor, which every request asks of the store."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -51,7 +51,7 @@ async def _unknown_organisation(harness: Harness, acme: NewOrganisation) -> tupl
 
 
 class ActorContract:
-    """Who is let in, asked of the store on every request."""
+    """Which claims have an actor, which every request asks of the store."""
 
     async def test_the_actor_is_who_the_claims_speak_for(self, harness: Harness) -> None:
         acme = await new_organisation(harness)

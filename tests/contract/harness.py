@@ -1,4 +1,4 @@
-"""What a suite is given, and the scenes its tests begin with."""
+"""What a suite is given, and helpers that set up the data of its tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,14 +55,14 @@ async def rolled_back(harness: Harness) -> AsyncIterator[UnitOfWork]:
     try:
         async with harness.begin() as work:
             yield work
-            raise _Interrupted  # noqa: TRY301  # it is the block that has to fail
+            raise _Interrupted  # noqa: TRY301  # the block itself has to fail
     except _Interrupted:
         return
     pytest.fail("The unit of work swallowed an exception.")
 
 
 async def new_organisation(harness: Harness, name: str = "Acme", *, plan: Plan = Plan.FREE) -> NewOrganisation:
-    """An organisation with one admin and an empty log."""
+    """Store an organisation with one admin and an empty log."""
     now = harness.clock()
     ada = user("Ada", at=now)
     acme = organisation(name, plan=plan, at=now)
@@ -76,7 +76,7 @@ async def new_organisation(harness: Harness, name: str = "Acme", *, plan: Plan =
 
 
 async def join(harness: Harness, acme: NewOrganisation, name: str = "Bo", role: Role = Role.MEMBER) -> User:
-    """A new person in the organisation."""
+    """Store a new person who is a member of the organisation."""
     bo = user(name, at=harness.clock())
     async with harness.begin() as work:
         await work.users.add(bo)
@@ -88,7 +88,7 @@ async def join(harness: Harness, acme: NewOrganisation, name: str = "Bo", role: 
 
 
 async def record(harness: Harness, acme: NewOrganisation, *events: Event) -> list[Activity]:
-    """The events in the organisation's log."""
+    """Append the events to the organisation's log."""
     async with harness.begin() as work:
         tenant = await work.tenant(acme.id)
         return await tenant.record(*events)
@@ -103,6 +103,6 @@ def claims_of(acme: NewOrganisation) -> Claims:
 
 
 def plain(view: ActivityView) -> dict[str, Any]:
-    """The view as a client reads it."""
+    """Returns the view as a client reads it."""
     decoded: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(view))
     return decoded

@@ -1,4 +1,4 @@
-"""Users, sessions, and where people belong."""
+"""Users, sessions, and people's organisations."""
 
 import asyncio
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.scene import membership, session, user
 
 
 class PeopleContract:
-    """Users, sessions, and where people belong."""
+    """Users, sessions, and people's organisations."""
 
     async def test_a_person_is_stored_with_everything(self, harness: Harness) -> None:
         ada = user("Ada Lovelace-東京", at=harness.clock())

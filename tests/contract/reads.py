@@ -1,4 +1,4 @@
-"""What is shown, and how much of it at a time."""
+"""What reads return, page by page."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -29,7 +29,7 @@ from tests.scene import invite, membership, user
 
 
 class ReadsContract:
-    """What is shown, to whom, and how much of it at a time."""
+    """What reads return, page by page, and only of one organisation."""
 
     async def test_an_organisation_is_shown_with_everything(self, harness: Harness) -> None:
         acme = await new_organisation(harness)

@@ -1,4 +1,4 @@
-"""One organisation, locked, and nothing of any other."""
+"""A tenant: one organisation, locked, and no data of any other."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.scene import invite, membership, organisation
 
 
 class TenantContract:
-    """One organisation, locked, and nothing of any other."""
+    """A tenant: one organisation, locked, and no data of any other."""
 
     async def test_a_new_organisation_is_entered_as_it_was_stored(self, harness: Harness) -> None:
         acme = organisation(members=1, at=harness.clock())

@@ -1,4 +1,4 @@
-"""A unit of work is all or nothing, and stores nothing but what was put back."""
+"""A unit of work commits all or nothing, and stores only what was saved."""
 
 import asyncio
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.scene import invite, membership, organisation, session, user
 
 
 class UnitOfWorkContract:
-    """All or nothing, and nothing but what was put back."""
+    """It commits all or nothing, and stores only what was saved."""
 
     async def test_what_a_block_wrote_is_there_after_it(self, harness: Harness) -> None:
         acme = await new_organisation(harness)

@@ -1,1 +1,1 @@
-"""One folder or file for each outside thing; adapters do not know one another."""
+"""One folder or file for each external system; adapters do not import one another."""

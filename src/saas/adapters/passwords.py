@@ -1,4 +1,4 @@
-"""Passwords are hashed with argon2id, in threads of their own and in bounded number."""
+"""Passwords, hashed with argon2id in a bounded pool of threads."""
 
 import asyncio
 import os
@@ -17,10 +17,10 @@ Result = TypeVar("Result")
 
 
 class Argon2Passwords:
-    """Argon2id (RFC 9106), by default with the least that OWASP's Password Storage Cheat Sheet accepts.
+    """Argon2id (RFC 9106), by default with the minimum cost that OWASP's Password Storage Cheat Sheet accepts.
 
-    `workers` calls run at once, by default as many as there are processors, `waiting` more queue, and any beyond
-    raise `Overloaded` at once: a flood of logins costs those who log in, not everybody else.
+    At most `workers` calls run at the same time, by default as many as there are processors. `waiting` more calls
+    queue; any beyond raise `Overloaded` at once: a flood of logins delays only logins, no other requests.
     """
 
     def __init__(
@@ -35,35 +35,35 @@ class Argon2Passwords:
         self._hasher = PasswordHasher(time_cost=iterations, memory_cost=memory_kib, parallelism=parallelism)
         self._dummy = self._hasher.hash(secrets.token_hex())
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
-        self._places = BoundedSemaphore(workers + waiting)
+        self._slots = BoundedSemaphore(workers + waiting)
 
     async def hash(self, password: str) -> str:
-        """A salted hash in PHC form, parameters included. Raises `Overloaded`."""
+        """Returns a salted hash in PHC format, parameters included. Raises `Overloaded`."""
         return await self._run(lambda: self._hasher.hash(password))
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Whether it is the password; with nothing stored it takes just as long and says no. Raises `Overloaded`."""
+        """Returns whether it is the password; without `stored`, False after the same time. Raises `Overloaded`."""
         matches = await self._run(lambda: self._verify(stored or self._dummy, password))
         return matches and stored is not None
 
     def close(self) -> None:
-        """Let what runs finish and drop what waits; nothing can be hashed after this."""
+        """Let running calls finish and drop waiting ones; nothing can be hashed after this."""
         self._pool.shutdown(cancel_futures=True)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
             return self._hasher.verify(stored, password)
-        except (Argon2Error, ValueError):  # ValueError: what is stored is no hash at all
+        except (Argon2Error, ValueError):  # ValueError: `stored` is not a hash at all
             return False
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise Overloaded
         try:
             future = self._pool.submit(work)
         except RuntimeError:
-            self._places.release()
+            self._slots.release()
             raise
-        # Once the thread is done, not once the caller stops waiting: a cancelled request may still keep it busy.
-        future.add_done_callback(lambda _: self._places.release())
+        # When the thread is done, not when the caller stops waiting: a cancelled request may still keep it busy.
+        future.add_done_callback(lambda _: self._slots.release())
         return await asyncio.wrap_future(future)

@@ -1,6 +1,6 @@
-"""Hints between processes over Redis or Valkey, for those who outgrow PostgreSQL's NOTIFY.
+"""Hints between processes over Redis or Valkey, for loads that PostgreSQL's NOTIFY cannot carry.
 
-Every organisation has a channel, to which a process subscribes only while somebody there listens to it.
+Every organisation has a channel, to which a process subscribes only while it has sockets of that organisation.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ ENDED_CHANNEL = "saas:ended"
 CONNECT_SECONDS = 2.0
 PING_SECONDS = 1.0
 SILENCE_SECONDS = 2.5
-"""Without even the answer to a ping the connection counts as dead."""
+"""A connection that receives nothing for so long, not even the answer to a ping, counts as dead."""
 
 RECONNECT_SECONDS = 0.5
 
@@ -37,7 +37,7 @@ _ended_decoder = msgspec.json.Decoder(frozenset[SessionId])
 
 
 class RedisSignals:
-    """Publishes through a pool; listens on a connection of its own, whose silence is noticed and mended."""
+    """Publishes through a pool; listens on a separate connection, and reconnects when that one falls silent."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(
@@ -46,7 +46,7 @@ class RedisSignals:
             socket_timeout=CONNECT_SECONDS,
             retry=Retry(
                 NoBackoff(), 0
-            ),  # it would sleep for seconds; hints are not worth it, and we reconnect ourselves
+            ),  # retrying would sleep for seconds; a hint is not worth that, and `run` reconnects
         )
         self._followed: set[OrganisationId] = set()
         self._changed = asyncio.Event()
@@ -58,12 +58,12 @@ class RedisSignals:
         self._changed.set()
 
     def unfollow(self, organisation_id: OrganisationId) -> None:
-        """Nobody listens to this organisation here any more."""
+        """Unsubscribe from this organisation's hints, a moment later."""
         self._followed.discard(organisation_id)
         self._changed.set()
 
     async def send(self, hint: Hint) -> None:
-        """Publish to whoever subscribed. Raises `Unavailable`."""
+        """Publish to every subscribed process. Raises `Unavailable`."""
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
                 for organisation_id, seq in hint.positions.items():
@@ -75,7 +75,7 @@ class RedisSignals:
             raise Unavailable from error
 
     async def run(self, on_hint: Callable[[Hint], None]) -> None:
-        """Hand on every hint that arrives, until cancelled."""
+        """Pass every hint that arrives to `on_hint`, until cancelled."""
         try:
             while True:
                 try:
@@ -113,7 +113,7 @@ class RedisSignals:
             self._is_interrupted = False
 
     async def _keep_subscribed(self, pubsub: PubSub) -> None:
-        """Bring the subscriptions in line with who is followed; ping in between."""
+        """Keep the subscriptions equal to the followed organisations, and ping in between."""
         subscribed: set[OrganisationId] = set()
         while True:
             self._changed.clear()

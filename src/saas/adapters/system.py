@@ -1,4 +1,4 @@
-"""The clock and the ids of the machine we run on."""
+"""The system's clock, and ids made from it."""
 
 from datetime import UTC, datetime
 from uuid import UUID

@@ -18,13 +18,13 @@ from saas.domain.errors import NotAuthenticated, NotFound
 from saas.domain.values import OrganisationId, Role, SessionId, UserId
 
 _ALGORITHM = "HS256"
-_LONGEST = 2_048
+_MAX_LENGTH = 2_048
 _BAD_ACCESS = "The access token is not valid. Log in again."
 _EXPIRED_ACCESS = "The access token has expired. Refresh it or log in again."
 _BAD_REFRESH = "The refresh token is not valid. Log in again."
 
 # 16 bytes of organisation id and 32 of secret are exactly 64 characters of base64url, without padding or
-# spare bits: each such text is the only one for its bytes.
+# spare bits: no two such texts decode to the same bytes.
 _INVITE = re.compile(r"[A-Za-z0-9_-]{64}")
 
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]  # up to the end of the year 9999
@@ -51,7 +51,7 @@ _Claims = TypeVar("_Claims", _AccessClaims, _RefreshClaims)
 
 
 class JwtTokens:
-    """HS256 with one secret for each kind; access tokens follow RFC 9068, times are checked against `clock`."""
+    """HS256, with one secret for access and one for refresh. Access tokens follow RFC 9068; `clock` gives the time."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class JwtTokens:
         self._audience = audience
 
     def access(self, user_id: UserId, organisation_id: OrganisationId, role: Role, session_id: SessionId) -> str:
-        """A short-lived token that speaks for a person in one organisation; no two are alike."""
+        """Returns a short-lived token for a person in one organisation; no two are equal."""
         now = self._clock()
         claims = _AccessClaims(
             iss=self._issuer,
@@ -87,7 +87,7 @@ class JwtTokens:
         return _signed(claims, self._access_secret, "at+jwt")
 
     def read_access(self, token: str) -> Claims:
-        """What the token claims, its signature and times checked. Raises `NotAuthenticated`."""
+        """Returns the token's claims after checking its signature and expiry. Raises `NotAuthenticated`."""
         claims = _read(token, self._access_secret, "at+jwt", _AccessClaims)
         if claims is None or (claims.iss, claims.aud) != (self._issuer, self._audience):
             raise NotAuthenticated(_BAD_ACCESS)
@@ -97,23 +97,23 @@ class JwtTokens:
         return Claims(UserId(claims.sub), OrganisationId(claims.org), SessionId(claims.sid), expires_at)
 
     def refresh(self, session_id: SessionId, generation: int) -> str:
-        """The refresh token of one generation: always the same text, so it need not be stored."""
+        """Returns the refresh token of one generation: always the same text, so it need not be stored."""
         return _signed(_RefreshClaims(sid=session_id, gen=generation), self._refresh_secret, "rt+jwt")
 
     def read_refresh(self, token: str) -> tuple[SessionId, int]:
-        """Session and generation; whether they still count is the session's to say. Raises `NotAuthenticated`."""
+        """Returns session and generation; the session decides whether they are valid. Raises `NotAuthenticated`."""
         claims = _read(token, self._refresh_secret, "rt+jwt", _RefreshClaims)
         if claims is None:
             raise NotAuthenticated(_BAD_REFRESH)
         return SessionId(claims.sid), claims.gen
 
     def new_invite(self, organisation_id: OrganisationId) -> tuple[str, bytes]:
-        """A fresh secret token that knows its organisation, and the digest to store of its secret."""
+        """Returns a new token, of the organisation's id and a secret, and the digest of the secret, which is stored."""
         secret = secrets.token_bytes(32)
         return urlsafe_b64encode(organisation_id.bytes + secret).decode(), _digest(secret)
 
     def read_invite(self, token: str) -> tuple[OrganisationId, bytes]:
-        """The organisation it leads to and the digest to look for there. Raises `NotFound`."""
+        """Returns the organisation in the token and the digest to look up there. Raises `NotFound`."""
         if not _INVITE.fullmatch(token):
             raise NotFound("invite")
         content = urlsafe_b64decode(token)
@@ -130,10 +130,10 @@ def _signed(claims: _AccessClaims | _RefreshClaims, secret: str, kind: str) -> s
 
 
 def _read(token: str, secret: str, kind: str, claims: type[_Claims]) -> _Claims | None:
-    """The claims of a token that we signed as this kind, or None; whether they count is for the caller to check."""
-    if len(token) > _LONGEST or not token.isascii():
+    """Returns the claims of a token that we signed as this kind, or None; the caller checks their values."""
+    if len(token) > _MAX_LENGTH or not token.isascii():
         return None
-    # PyJWT would compare times with its own clock and let a missing claim pass: the claims' types say more.
+    # PyJWT would compare times with its own clock and accept a missing claim; the claims' types refuse that.
     unchecked: Options = {"verify_exp": False, "verify_iat": False, "verify_nbf": False, "verify_aud": False}
     try:
         decoded = jwt.decode_complete(token, secret, [_ALGORITHM], options=unchecked)

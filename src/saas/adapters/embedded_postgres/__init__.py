@@ -1,11 +1,11 @@
-"""A PostgreSQL server of our own in the data directory, shared by our processes and stopped by the last of them.
+"""A PostgreSQL server of our own in the data directory. Our processes share it, and the last one stops it.
 
-Three file locks say who is there. The kernel drops them when their holder dies, however it dies, so that no crash
-leaves anything behind that could be mistaken for life, as a recorded process id can:
+Three file locks record which processes are running. The kernel releases a lock when its holder dies, however it dies,
+so that a crash leaves nothing behind that looks like a running process, as a recorded process id can:
 
-- `switch.lock` is held alone while the server is started or stopped;
-- `users.lock` is shared by every process that uses the server: who can have it alone was the last;
-- `server.lock` is inherited by all processes of the server: while it is taken, one of them lives.
+- `switch.lock` is held exclusively while the server is started or stopped;
+- `users.lock` is shared by every process that uses the server: a process that can lock it exclusively is the last one;
+- `server.lock` is inherited by all processes of the server: while it is locked, at least one of them is running.
 """
 
 import fcntl
@@ -28,12 +28,12 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def embedded_postgres(data_dir: Path) -> Iterator[str]:
-    """Keep the server running inside the block and yield its URL, which leads through a Unix socket.
+    """Keep the server running inside the block and yield its URL, which uses a Unix socket.
 
-    A server that dies meanwhile is started again, under the same URL, and recovers what was committed. The data stays
-    in `data_dir` for the next time. Other processes may use the same directory meanwhile, and any of
-    them, or the server, may have been killed before. Nobody but the owner of the directory and root can reach the
-    server, and no signal to our terminal or process group does. Raises `EmbeddedPostgresError`.
+    A server that dies inside the block is started again, under the same URL, and recovers what was committed. The data
+    stays in `data_dir` for the next start. Other processes may use the same directory at the same time, and any of
+    them, or the server, may have been killed before. Only root and the owner of the directory can connect to the
+    server, and signals to our terminal or process group do not reach it. Raises `EmbeddedPostgresError`.
     """
     binaries = find_binaries()
     home = data_dir.resolve() / "postgres"
@@ -76,7 +76,7 @@ def _watch(server: Server, leaving: threading.Event) -> None:
             if not server.has_died():
                 continue
             with held(server.home / "switch.lock", fcntl.LOCK_EX):
-                if server.has_died():  # and no other process that uses it was faster
+                if server.has_died():  # again, under the lock: another process may have restarted it
                     logger.warning("PostgreSQL has died. Its log is %s.", server.log)
                     server.ensure_running()
             pause = WATCH_SECONDS
@@ -86,7 +86,7 @@ def _watch(server: Server, leaving: threading.Event) -> None:
 
 
 def _leave(server: Server, users: ExitStack) -> None:
-    """Stop the server unless somebody else uses it; whoever starts meanwhile waits at the switch."""
+    """Stop the server unless another process uses it; a process that starts meanwhile waits for `switch.lock`."""
     with held(server.home / "switch.lock", fcntl.LOCK_EX):
         users.close()
         if is_free(server.home / "users.lock"):

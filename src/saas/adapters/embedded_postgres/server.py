@@ -1,4 +1,4 @@
-"""One cluster and its server: made, started, found again and stopped."""
+"""One cluster and its server: creating, starting, finding and stopping it."""
 
 import fcntl
 import logging
@@ -34,13 +34,13 @@ _CREATE_DATABASE = r"""
     select 'create database saas' where not exists (select from pg_database where datname = 'saas') \gexec
 """
 _ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C"}
-"""All that the programs get of ours: neither our secrets nor the variables that libpq would obey."""
+"""The whole environment of the programs: none of our secrets, and none of the variables that libpq would read."""
 
 logger = logging.getLogger(__name__)
 
 
 class _State(IntEnum):
-    """What `pg_isready` exits with; anything else is silence too."""
+    """The exit codes of `pg_isready`; any other code counts as SILENT."""
 
     ACCEPTING = 0
     REJECTING = 1
@@ -48,24 +48,24 @@ class _State(IntEnum):
 
 
 class Server:
-    """The server in one directory; whoever calls a method holds the switch."""
+    """The server in one directory. Callers hold `switch.lock`, except for `has_died`."""
 
     def __init__(self, home: Path, binaries: Path) -> None:
         self.home = home
         self.log = home / "log"
         self._cluster = home / "cluster"
-        self._life = home / "server.lock"
+        self._lock_file = home / "server.lock"
         self._bin = binaries
         self._account = Account.for_cluster(self._cluster)
 
     def ensure_running(self) -> str:
-        """The URL of the running server, started if need be, or waited for while it is about to come or go."""
+        """Returns the URL of the running server; starts it if necessary, and waits while it starts or stops."""
         deadline = time.monotonic() + START_SECONDS
         started = False
         while (state := self._state()) is not _State.ACCEPTING:
-            if state is _State.SILENT and not self._lives():
+            if state is _State.SILENT and not self._is_running():
                 if started:
-                    raise EmbeddedPostgresError(f"PostgreSQL does not start: {self._last_words()} See {self.log}.")
+                    raise EmbeddedPostgresError(f"PostgreSQL does not start: {self._last_error()} See {self.log}.")
                 self._start()
                 started = True
             if time.monotonic() > deadline:
@@ -76,63 +76,64 @@ class Server:
         return f"postgresql://{_SUPERUSER}@/{_DATABASE}?host={quote(socket_dir)}&port={port}"
 
     def has_died(self) -> bool:
-        """Whether no process of it lives, asked without the switch; a cluster that was deleted is not made afresh."""
-        return self._cluster.exists() and not self._lives()
+        """Returns whether no server process runs; False for a deleted cluster, so that none is created anew."""
+        return self._cluster.exists() and not self._is_running()
 
     def stop(self) -> None:
-        """End the server and every session on it; what takes too long is left to the recovery of the next start."""
+        """Stop the server and end every session on it. If that takes too long, the next start recovers."""
         socket_dir = Path(self._socket()[0])
         for order in (signal.SIGINT, signal.SIGQUIT):
-            if not self._lives():
+            if not self._is_running():
                 break
             with suppress(ProcessLookupError, IndexError):
                 os.kill(int(self._pid_file()[0]), order)
             deadline = time.monotonic() + STOP_SECONDS
-            while self._lives() and time.monotonic() < deadline:
+            while self._is_running() and time.monotonic() < deadline:
                 time.sleep(0.02)
         if socket_dir != self._cluster:
-            with suppress(OSError):  # not empty: it still serves
+            with suppress(OSError):  # not empty: the server is still running
                 socket_dir.rmdir()
 
     def _start(self) -> None:
-        self._account.open_the_way(self._bin, self._cluster)
-        with held(self._life, fcntl.LOCK_EX) as life, self.log.open("ab") as log:
+        self._account.grant_traversal(self._bin, self._cluster)
+        with held(self._lock_file, fcntl.LOCK_EX) as lock, self.log.open("ab") as log:
             if not self._cluster.exists():
-                self._create_cluster(life)
+                self._create_cluster(lock)
             logger.info("Starting PostgreSQL ...")
             socket_dir = socket_directory(self._cluster, self._account)
-            # Nobody lives, but a process id in here may be a stranger's by now, whom PostgreSQL would take for itself.
+            # No server is running, but a recorded process id may belong to another program by now, which PostgreSQL
+            # would take for a running server.
             for leftover in (self._cluster / "postmaster.pid", *socket_dir.glob(".s.PGSQL.*")):
                 leftover.unlink(missing_ok=True)
             options = ("-D", str(self._cluster), "-k", str(socket_dir), "-p", "5432", "-c", "listen_addresses=")
-            subprocess.run(  # noqa: S603 - our own words and paths
-                # The shell leaves the server to init, and a session of its own keeps Ctrl-C in our terminal from it.
+            subprocess.run(  # noqa: S603 - our own arguments and paths
+                # The shell exits, so that init adopts the server; a session of its own shields it from our Ctrl-C.
                 ("/bin/sh", "-c", '"$@" &', "sh", str(self._bin / "postgres"), *options),
                 check=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(life,),
+                pass_fds=(lock,),
                 start_new_session=True,
                 cwd="/",
                 env=_ENVIRONMENT,
                 **self._account.run_as,
             )
 
-    def _create_cluster(self, life: int) -> None:
-        """Made aside and renamed, so that a cluster is there whole or not at all."""
+    def _create_cluster(self, lock: int) -> None:
+        """Create the cluster under another name and rename it, so that it exists completely or not at all."""
         logger.info("Preparing a PostgreSQL cluster in %s, this first time only ...", self.home)
         draft = self.home / "cluster.new"
         if draft.exists():
             shutil.rmtree(draft)
         self._account.make_private(draft)
-        self._run("initdb", *_INITDB, "--pgdata", str(draft), run_as=self._account.run_as, inherits=(life,))
+        self._run("initdb", *_INITDB, "--pgdata", str(draft), run_as=self._account.run_as, inherits=(lock,))
         draft.rename(self._cluster)
 
     def _run(
         self, program: str, *arguments: str, feed: str = "", run_as: RunAs | None = None, inherits: tuple[int, ...] = ()
     ) -> None:
-        done = subprocess.run(  # noqa: S603 - our own words and paths
+        done = subprocess.run(  # noqa: S603 - our own arguments and paths
             (str(self._bin / program), *arguments),
             check=False,
             input=feed,
@@ -152,8 +153,8 @@ class Server:
         code = subprocess.run(command, check=False, cwd="/", env=_ENVIRONMENT).returncode  # noqa: S603 - as above
         return _State(code) if code in set(_State) else _State.SILENT
 
-    def _lives(self) -> bool:
-        return not is_free(self._life)
+    def _is_running(self) -> bool:
+        return not is_free(self._lock_file)
 
     def _pid_file(self) -> list[str]:
         """Process id, directory, start time, port, socket directory, ...; fewer while the server is starting."""
@@ -172,6 +173,6 @@ class Server:
         socket_dir, port = self._socket()
         return "-h", socket_dir, "-p", str(port), "-U", _SUPERUSER, "-d", "postgres"
 
-    def _last_words(self) -> str:
+    def _last_error(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return next((line for line in reversed(lines) if "FATAL" in line), "it leaves no reason.")
+        return next((line for line in reversed(lines) if "FATAL" in line), "its log gives no reason.")

@@ -1,4 +1,4 @@
-"""The ports in dictionaries: what the use cases' tests run on, and as much of a database as they can tell.
+"""The ports, implemented with dictionaries for the use cases' tests: to a use case it behaves like a database.
 
 store = MemoryStore(clock, new_id)
 store.add(acme, ada)

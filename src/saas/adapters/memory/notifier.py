@@ -1,4 +1,4 @@
-"""A notifier that remembers."""
+"""A notifier that records its calls."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from saas.domain.values import SessionId
 
 
 class RecordingNotifier:
-    """Keeps what it was asked to show and to close, in order."""
+    """Records the activities it was asked to show and the sessions it was asked to close, in order."""
 
     def __init__(self) -> None:
         self.published: list[Activity] = []
         self.ended: list[SessionId] = []
 
     async def publish(self, activities: Sequence[Activity]) -> None:
-        """Remember them in `published`."""
+        """Append the activities to `published`."""
         self.published.extend(activities)
 
     async def end_sessions(self, sessions: Sequence[SessionId]) -> None:
-        """Remember them in `ended`."""
+        """Append the sessions to `ended`."""
         self.ended.extend(sessions)

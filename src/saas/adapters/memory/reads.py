@@ -1,4 +1,4 @@
-"""Reading what has been committed; nothing here waits for a unit of work or sees into one."""
+"""Reads of committed data; they neither wait for a unit of work nor see its changes before it commits."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -50,12 +50,12 @@ class _TenantReads:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReads:
-    """What the store shows to those who change nothing."""
+    """The reads of the store, outside any unit of work."""
 
     committed: Callable[[], Tables]
 
     async def actor(self, claims: Claims, at: datetime) -> Actor | None:
-        """Who the claims speak for, if their session is alive and they are still a member; role as it is now."""
+        """Returns the actor with their present role; None when the session is over or they are not a member."""
         tables = self.committed()
         session = tables.sessions.get(claims.session_id)
         membership = tables.membership(claims.organisation_id, claims.user_id)
@@ -71,8 +71,8 @@ class MemoryReads:
         return self.committed().user(email)
 
     def tenant(self, organisation_id: OrganisationId) -> _TenantReads:
-        """What this organisation shows."""
+        """The reads of this organisation."""
         return _TenantReads(self.committed, organisation_id)
 
     async def ping(self) -> None:
-        """Memory is always there."""
+        """Does nothing: memory is always available."""

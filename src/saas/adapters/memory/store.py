@@ -1,4 +1,4 @@
-"""MemoryStore: hands out units of work one at a time, and keeps what they commit."""
+"""MemoryStore: runs one unit of work at a time and stores what it commits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,10 +17,10 @@ from saas.domain.values import InviteId, OrganisationId, SessionId, UserId
 
 
 class MemoryStore:
-    """A database for tests: `begin` and `reads` are the ports, the rest sets the scene and looks at the outcome.
+    """A database for tests: `begin` and `reads` are the ports, the rest sets up data and inspects results.
 
-    It keeps the promises of the ports, rollback and copies included, but no foreign keys, and it locks
-    everything where Postgres locks a row: a unit of work waits for the one before it to end.
+    It fulfils the ports, rollback and copies included, but checks no foreign keys, and it locks everything where
+    Postgres locks a row: a unit of work waits until the one before it has ended.
     """
 
     def __init__(self, clock: Clock, new_id: NewId) -> None:
@@ -36,11 +36,11 @@ class MemoryStore:
         async with self._lock:
             work = MemoryUnitOfWork(self._tables.snapshot(), self._clock, self._new_id)
             yield work
-            # A snapshot again: whoever holds on to the work after the block changes nothing with it.
+            # A snapshot again, so that using the work after the block changes nothing here.
             self._tables = work.tables.snapshot()
 
     def add(self, *rows: User | Organisation | Session) -> None:
-        """Put rows in place, or others in their place, as if they had always been there."""
+        """Store rows, in place of those with the same id, without a unit of work."""
         for row in rows:
             match row:
                 case User():
@@ -51,7 +51,7 @@ class MemoryStore:
                     self._tables.sessions[row.id] = row
 
     def add_to(self, organisation: Organisation, *rows: Membership | Invite) -> None:
-        """Put rows in place that belong to an organisation; its own count of members is left as it is."""
+        """Store rows that belong to an organisation; does not change the organisation's own count of members."""
         for row in rows:
             match row:
                 case Membership():
@@ -61,7 +61,7 @@ class MemoryStore:
 
     @property
     def users(self) -> Table[UserId, User]:
-        """Everybody with an account."""
+        """All users."""
         return self._tables.users
 
     @property
@@ -76,7 +76,7 @@ class MemoryStore:
 
     @property
     def memberships(self) -> Table[tuple[OrganisationId, UserId], Membership]:
-        """Who belongs where."""
+        """All memberships."""
         return self._tables.memberships
 
     @property
@@ -86,5 +86,5 @@ class MemoryStore:
 
     @property
     def activities(self) -> list[Activity]:
-        """The logs of all organisations, in the order they were written."""
+        """The activities of all organisations, in the order they were recorded."""
         return list(self._tables.activities.values())

@@ -1,4 +1,4 @@
-"""Rows in dictionaries, keyed as a tenant's data should be: what belongs to an organisation, by its id first."""
+"""Rows in dictionaries; keys of rows that belong to an organisation begin with its id."""
 
 from collections.abc import Iterator, MutableMapping
 from copy import copy
@@ -17,9 +17,9 @@ Row = TypeVar("Row")
 
 
 class Table(MutableMapping[Key, Row]):
-    """A dictionary that copies what goes in and what comes out: a changed row counts once it is put back.
+    """A dictionary that copies rows on the way in and out: a changed row counts only once it is stored again.
 
-    Entities are flat and what they hold is immutable, so a shallow copy is a whole one.
+    Entities are flat and their values are immutable, so a shallow copy is enough.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Table(MutableMapping[Key, Row]):
         return repr(self._rows)
 
     def snapshot(self) -> "Table[Key, Row]":
-        """The table as it is now, independent of what becomes of this one."""
+        """Returns a copy of the table, which later changes to this one do not affect."""
         snapshot = Table[Key, Row]()
         snapshot._rows.update(self._rows)
         return snapshot
@@ -52,7 +52,7 @@ class Table(MutableMapping[Key, Row]):
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Everything that is stored, and the look-ups that commands and reads share."""
+    """All stored rows, and the look-ups that commands and reads share."""
 
     users: Table[UserId, User] = field(default_factory=Table)
     sessions: Table[SessionId, Session] = field(default_factory=Table)
@@ -62,7 +62,7 @@ class Tables:
     activities: Table[tuple[OrganisationId, int], Activity] = field(default_factory=Table)
 
     def snapshot(self) -> "Tables":
-        """Everything as it is now."""
+        """Returns a copy of all tables, which later changes do not affect."""
         return Tables(
             self.users.snapshot(),
             self.sessions.snapshot(),
@@ -77,24 +77,24 @@ class Tables:
         return next((user for user in self.users.values() if user.email == email), None)
 
     def membership(self, organisation_id: OrganisationId, user_id: UserId) -> Membership | None:
-        """A person's place in an organisation, naming them as they are called now.
+        """Returns a person's membership in an organisation, with the person's present name.
 
-        Raises `KeyError` for a member who is no user, where a database has a foreign key.
+        Raises `KeyError` for a member who is not a user, which a database prevents with a foreign key.
         """
         membership = self.memberships.get((organisation_id, user_id))
         return membership and replace(membership, person=self.users[user_id].person)
 
     def members(self, organisation_id: OrganisationId) -> list[Membership]:
-        """All of an organisation, in no particular order."""
-        places = (self.membership(*key) for key in self.memberships if key[0] == organisation_id)
-        return [place for place in places if place]
+        """All members of an organisation, in no particular order."""
+        members = (self.membership(*key) for key in self.memberships if key[0] == organisation_id)
+        return [member for member in members if member]
 
     def invites_of(self, organisation_id: OrganisationId) -> list[Invite]:
-        """All of an organisation, in no particular order."""
+        """All invites of an organisation, in no particular order."""
         return [invite for key, invite in self.invites.items() if key[0] == organisation_id]
 
     def activities_of(self, organisation_id: OrganisationId) -> list[Activity]:
-        """An organisation's log, the oldest first."""
+        """The activities of an organisation, the oldest first."""
         return [activity for key, activity in self.activities.items() if key[0] == organisation_id]
 
     def invite(self, organisation_id: OrganisationId, token_digest: bytes) -> Invite | None:

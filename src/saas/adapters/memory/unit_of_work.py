@@ -1,4 +1,4 @@
-"""One transaction over a snapshot of the tables; the classes without a docstring of their own mirror the ports."""
+"""One transaction over a snapshot of the tables; classes without a docstring are documented in the ports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -129,7 +129,7 @@ class _Tenant:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUnitOfWork:
-    """Changes its own snapshot of the tables, which the store takes over if the block ends well."""
+    """Changes its own snapshot of the tables, which the store takes over when the block ends without an exception."""
 
     tables: Tables
     clock: Clock
@@ -146,15 +146,15 @@ class MemoryUnitOfWork:
         return _Sessions(self.tables)
 
     async def affiliations(self, user_id: UserId) -> Sequence[Affiliation]:
-        """The organisations a person belongs to, the longest-standing first."""
-        places = [
+        """The organisations a person belongs to, in the order of joining."""
+        joined = [
             (membership.joined_at, self.tables.organisations[organisation_id], membership.role)
             for (organisation_id, member_id), membership in self.tables.memberships.items()
             if member_id == user_id
         ]
         return [
             Affiliation(organisation.id, organisation.name, organisation.slug, role, organisation.plan)
-            for _, organisation, role in sorted(places, key=lambda place: (place[0], place[1].id))
+            for _, organisation, role in sorted(joined, key=lambda each: (each[0], each[1].id))
         ]
 
     async def create_organisation(self, organisation: Organisation, slugs: Iterable[str]) -> _Tenant:
@@ -168,7 +168,7 @@ class MemoryUnitOfWork:
         return _Tenant(self.tables, self.new_id, stored)
 
     async def tenant(self, organisation_id: OrganisationId) -> _Tenant:
-        """Enter an organisation, its promised seats counted now. Raises `NotFound`."""
+        """Enter an organisation and count its reserved seats. Raises `NotFound`."""
         organisation = self.tables.organisations.get(organisation_id)
         if organisation is None:
             raise NotFound("organisation")

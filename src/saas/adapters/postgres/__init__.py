@@ -1,1 +1,1 @@
-"""PostgreSQL: repositories for the commands, single statements for the reads, and the door of row-level security."""
+"""PostgreSQL: repositories for commands, single statements for reads, and tenants kept apart by row-level security."""

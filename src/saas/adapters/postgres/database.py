@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: who we are there, how long anything may take, and what its failures mean to us."""
+"""Connections to PostgreSQL: the role that we act as, the time limits, and the translation of its errors."""
 
 import asyncio
 import functools
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 POOL_SIZE = 8
 READ_SECONDS = 2
 WORK_SECONDS = 2.5
-"""Proving the actor and doing the work take at most the sum of both and parting: an answer is there within 5 s."""
+"""A request reads its actor, then does its work: both limits and closing the connection add up to less than 5 s."""
 
 _UNAVAILABLE_SQLSTATES = ("08", "25006", "40", "53", "55P03", "57", "58")
-"""Connection, read-only server, rolled back by a conflict, out of resources, lock, operator, system."""
+"""Connection failed, server read-only, rolled back by a conflict, out of resources, lock, operator, system error."""
 
 WARN_SECONDS = 10.0
-"""An outage fails many statements a second; one warning in so long a time tells of them all."""
+"""In an outage many statements fail each second; one warning in this time reports them all."""
 
 
 class Database:
-    """Two pools, so that commands queueing for a busy organisation never keep reads waiting.
+    """Two pools, so that commands that queue for a busy organisation never delay reads.
 
     Reads run in AUTOCOMMIT, one round trip each; commands run in transactions.
     """
@@ -56,7 +56,7 @@ class Database:
                 yield connection
 
     async def require_safe_role(self) -> None:
-        """Refuse to run as a role that row-level security does not bind. Raises `UnsafeRoleError`."""
+        """Check that row-level security applies to our role. Raises `UnsafeRoleError`."""
         try:
             async with self.reading() as connection:
                 row = (await connection.execute(_ROLE_FACTS, {"tables": list(TENANT_TABLES)})).one()
@@ -76,7 +76,7 @@ class Database:
 
     @contextmanager
     def _failures_translated(self) -> Iterator[None]:
-        """Tell an outage from a bug: the first is `Unavailable`, the second stays what it is."""
+        """Raise `Unavailable` for an outage; leave an error that is a bug as it is."""
         try:
             yield
         except (TimeoutError, OSError, sa.exc.TimeoutError) as error:
@@ -97,12 +97,12 @@ class Database:
 
     @property
     def engines(self) -> tuple[AsyncEngine, AsyncEngine]:
-        """The engines for reads and for works, to observe what they send."""
+        """The engines for reads and for commands, to observe their statements."""
         return self._reads, self._works
 
 
 class UnsafeRoleError(Exception):
-    """The database would not keep tenants apart for the role we run as."""
+    """The database would not keep tenants apart for the role that we act as."""
 
 
 _ROLE_FACTS = sa.text("""
@@ -138,7 +138,7 @@ def _engine(url: str, *, assume_runtime_role: bool, isolation_level: str) -> Asy
             max_overflow=0,
             pool_timeout=READ_SECONDS,
             pool_use_lifo=True,
-            hide_parameters=True,  # in messages, and so in logs: among them are password hashes and addresses
+            hide_parameters=True,  # in error messages, and so in logs: parameters include password hashes and addresses
         ),
     )
     engine = config.get_engine()
@@ -147,6 +147,6 @@ def _engine(url: str, *, assume_runtime_role: bool, isolation_level: str) -> Asy
 
 
 def _replace_if_lost(connection: Any, *_: object) -> None:  # noqa: ANN401 - SQLAlchemy gives it no public type
-    """A connection that was cut while nobody used it, by a restart say, costs no request; finding out costs nothing."""
+    """Replace a connection that was lost while idle, by a restart for example. The check sends nothing."""
     if connection.driver_connection.is_closed():
         raise sa.exc.DisconnectionError

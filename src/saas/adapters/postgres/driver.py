@@ -1,4 +1,4 @@
-"""The driver as we use it: URLs are read as libpq reads them, and who cannot connect or part is not waited for."""
+"""The driver as we use it: URLs are read as libpq reads them, and connecting or closing never blocks for long."""
 
 import socket
 from typing import Any
@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import asyncpg
 
 DIALECT = "postgresql+asyncpg://"
-"""All that SQLAlchemy is to know of the URL."""
+"""The part of the URL that SQLAlchemy gets."""
 
 CLOSE_SECONDS = 0.25
 
@@ -24,24 +24,24 @@ _UNKNOWN_TO_ASYNCPG = {
     "keepalives_interval",
     "load_balance_hosts",
     "require_auth",
-    "schema",  # not libpq's: what other frameworks add to the URLs that people copy
+    "schema",  # not libpq's; other frameworks add it to the URLs that people copy
     "sslcompression",
     "sslsni",
     "tcp_user_timeout",
 }
-"""It would send these to the server as settings, which the server does not know."""
+"""asyncpg would send these to the server as settings, which the server does not know."""
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg's annotations are not for mypy
-    """A connection that is given up when it does not part quickly."""
+    """A connection that is dropped when it does not close within `CLOSE_SECONDS`."""
 
     async def close(self, *, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109 - the driver's signature
-        """SQLAlchemy closes what was interrupted, and would wait 2 s for a network that swallows everything."""
+        """SQLAlchemy closes interrupted connections, and would wait 2 s for a network that drops every packet."""
         await super().close(timeout=CLOSE_SECONDS)
 
 
 async def connect(url: str, **options: Any) -> Connection:  # noqa: ANN401 - asyncpg's own
-    """Raises `OSError` (a `TimeoutError` included), whatever it is that keeps us out."""
+    """Open a connection. Raises `OSError` (a `TimeoutError` included) for whatever reason there is none."""
     parts = urlsplit(url)
     query = [
         ("sslmode" if name == "ssl" else name, value)
@@ -53,8 +53,8 @@ async def connect(url: str, **options: Any) -> Connection:  # noqa: ANN401 - asy
         connection: Connection = await asyncpg.connect(dsn, connection_class=Connection, **options)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ConnectionError(str(error)) from error
-    except ValueError:  # whose message shows a part of the URL, perhaps of the password
+    except ValueError:  # its message shows a part of the URL, perhaps of the password
         raise ConnectionError(f"its URL cannot be read; {_HINT}") from None
-    except socket.gaierror as error:  # the host may be what follows an @ or / of the password
+    except socket.gaierror as error:  # the "host" may be the part of the password after an @ or /
         raise ConnectionError(f"{error.strerror}; {_HINT}") from error
     return connection

@@ -1,4 +1,4 @@
-"""What following many logs takes of PostgreSQL: each log forwards, all positions at once, sessions that are over."""
+"""The live channel's reads from PostgreSQL: each log forwards, all positions at once, sessions that are over."""
 
 import hashlib
 import time
@@ -35,7 +35,7 @@ _EPOCH = sa.text("""
 
 
 class PostgresFollower:
-    """Follows the logs of the organisations that somebody listens to in this process."""
+    """Follows the logs of the organisations that have sockets in this process."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class PostgresFollower:
         return PostgresTenantReads(self._database, organisation_id)
 
     async def positions(self, organisations: Sequence[OrganisationId]) -> Mapping[OrganisationId, int]:
-        """How far the logs of these organisations go: the one thing that is asked across tenants."""
+        """How far the logs of these organisations go: the only read across tenants."""
         rows = await self._rows(_POSITIONS, organisations=organisations)
         return {OrganisationId(row.id): row.last_seq for row in rows}
 
@@ -57,10 +57,10 @@ class PostgresFollower:
         return [SessionId(row.id) for row in await self._rows(_ENDED, sessions=sessions, at=self._clock())]
 
     async def epoch(self) -> str:
-        """Names the server's history and the database in it; asked at most once a second.
+        """Identifies the server's history and the database in it; read at most once a second.
 
-        A backup restored to a point in time starts a new timeline, files that were copied back are newer than what
-        they are a copy of, and a dump that is restored makes another database, or another table in the same.
+        A restore to a point in time starts a new timeline, files that were copied back have a newer change time than
+        the originals, and a restored dump is another database, or another table in the same database.
         """
         now = time.monotonic()
         if now - self._epoch_read_at >= EPOCH_SECONDS:

@@ -1,4 +1,4 @@
-"""Bring the database to a revision: create the two roles if need be, then run alembic as the owner."""
+"""Bring the database to a revision: create the two roles if missing, then run alembic as the owner."""
 
 import asyncio
 import functools
@@ -20,7 +20,7 @@ from saas.adapters.postgres.tables import OWNER_ROLE, RUNTIME_ROLE
 _SCRIPTS = Path(__file__).parents[4] / "migrations"
 
 _LOCK = text("select pg_advisory_xact_lock(hashtext('saas.migrations'))")
-_MAY_LOOK = text("select has_table_privilege(to_regclass('alembic_version'), 'select')")
+_MAY_READ_REVISION = text("select has_table_privilege(to_regclass('alembic_version'), 'select')")
 _REVISION = text("select version_num from alembic_version")
 _MAY_MIGRATE = text("select rolsuper or rolcreaterole from pg_roles where rolname = current_user")
 
@@ -32,14 +32,14 @@ class MigrationError(Exception):
 def migrate(url: str, revision: str = "head") -> None:
     """Upgrade, or downgrade when `revision` is "base" or like "-1". Raises `MigrationError`.
 
-    Safe to run from many processes at once: whoever comes second waits and finds nothing left to do.
+    Safe to run from many processes at once: the second waits for the first and finds nothing left to do.
     """
     commands = alembic(url)
-    go = commands.downgrade if revision == "base" or revision.startswith("-") else commands.upgrade
+    run = commands.downgrade if revision == "base" or revision.startswith("-") else commands.upgrade
     try:
-        go(revision)
+        run(revision)
     except CommandError as error:
-        raise MigrationError(f"{error}{_choice(error)}") from error
+        raise MigrationError(f"{error}{_existing_revisions(error)}") from error
     except (OSError, TimeoutError) as error:
         raise MigrationError(f"Cannot reach the database: {str(error) or 'no answer'}. Check DATABASE_URL.") from error
     except SQLAlchemyError as error:
@@ -63,8 +63,8 @@ def alembic(url: str) -> AlembicCommands:
     return AlembicCommands(config)
 
 
-def _choice(error: CommandError) -> str:
-    """What there is, for one who asked for a revision that is not."""
+def _existing_revisions(error: CommandError) -> str:
+    """Lists the existing revisions if the requested one does not exist; otherwise returns nothing."""
     if not isinstance(error.__cause__, ResolutionError):
         return ""
     revisions = [script.revision for script in ScriptDirectory(str(_SCRIPTS)).walk_revisions()]
@@ -72,9 +72,9 @@ def _choice(error: CommandError) -> str:
 
 
 def has_nothing_to_do(connection: Connection, head: object) -> bool:
-    """Whether this is a role that may only serve, and what it wants to serve is there. Waits for other migrations."""
+    """Returns whether our role cannot migrate and the database is at `head` already. Waits for other migrations."""
     connection.execute(_LOCK)
-    if connection.scalar(_MAY_MIGRATE) or not connection.scalar(_MAY_LOOK):
+    if connection.scalar(_MAY_MIGRATE) or not connection.scalar(_MAY_READ_REVISION):
         return False
     return bool(connection.scalar(_REVISION) == head)
 
@@ -82,7 +82,7 @@ def has_nothing_to_do(connection: Connection, head: object) -> bool:
 def become_owner(connection: Connection) -> None:
     """Create the roles where missing, and act as the owner until the transaction ends. Raises `CommandError`.
 
-    Roles belong to the whole server, so that another database's migration may create them at the same moment.
+    Roles belong to the whole server: another database's migration may create them at the same moment.
     """
     if not connection.scalar(_MAY_MIGRATE):
         role = connection.scalar(text("select current_user"))
@@ -104,7 +104,7 @@ def become_owner(connection: Connection) -> None:
 
 
 def current_revision(url: str) -> str:
-    """Where a database is that has been migrated, if only to "base"."""
+    """Returns the revision of a database that has been migrated, be it to "base"."""
 
     async def ask() -> str:
         connection = await connect(url, timeout=READ_SECONDS)

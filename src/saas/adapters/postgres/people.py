@@ -1,4 +1,4 @@
-"""The identity side: people and their sessions, reached through narrow statements and by no tenant."""
+"""People and their sessions. They belong to no tenant, and only narrow statements reach them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,7 +48,7 @@ class PostgresSessions:
         await self._connection.execute(sa.insert(sessions), _row(session))
 
     async def lock(self, session_id: SessionId) -> Session | None:
-        """Load a session; whoever else wants it waits until this work ends."""
+        """Load a session and lock it: other work that wants it waits until this work ends."""
         row = (await self._connection.execute(_LOCK_SESSION, {"session_id": session_id})).first()
         return _session(row) if row else None
 
@@ -57,7 +57,7 @@ class PostgresSessions:
         await self._connection.execute(sa.update(sessions).where(sessions.c.id == session.id), _row(session))
 
     async def end(self, user_id: UserId, sessions_to_end: Sequence[SessionId], at: datetime) -> Sequence[SessionId]:
-        """End those that are this person's and still going, and say which."""
+        """End those sessions that are this person's and have not ended; returns their ids."""
         ended = await self._connection.execute(
             sa.update(sessions)
             .where(sessions.c.id.in_(sessions_to_end), sessions.c.user_id == user_id, sessions.c.ended_at.is_(None))
@@ -67,7 +67,7 @@ class PostgresSessions:
         return [SessionId(row.id) for row in ended]
 
     async def end_in(self, organisation_id: OrganisationId, user_id: UserId, at: datetime) -> Sequence[SessionId]:
-        """End every session in which this person speaks for this organisation, and say which."""
+        """End every session of this person in this organisation that has not ended; returns their ids."""
         ended = await self._connection.execute(
             sa.update(sessions)
             .where(

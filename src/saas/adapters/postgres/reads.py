@@ -1,8 +1,8 @@
 """Reads: one statement and one round trip each, from rows straight into what clients see.
 
-A read carries its tenant with it. The statement opens the door in a first one-row subquery and looks through it
-in a lateral second, which PostgreSQL runs after the first; OFFSET 0 and LIMIT keep the two from being merged.
-Were they ever run the other way round, the door would still be shut and the read would show nothing.
+Each statement sets its own tenant. A first one-row subquery sets the setting that row-level security compares with;
+a second, lateral subquery, which PostgreSQL runs after the first, reads the tables. OFFSET 0 and LIMIT keep the planner
+from merging the two. If they ever ran in the other order, the setting would be empty and the read would find nothing.
 """
 
 from collections.abc import Sequence
@@ -38,23 +38,23 @@ _BEFORE_ALL = UUID(int=0)
 _AFTER_ALL = 2**63 - 1
 
 
-def _door(setting: str, parameter: str) -> sa.Subquery:
-    """One row with the tenant's (or the person's) id, whose making sets it for the rest of the statement."""
-    opened = sa.cast(sa.func.set_config(setting, sa.bindparam(parameter, type_=sa.Text), sa.true()), sa.Uuid)
-    return sa.select(opened.label("id")).offset(sa.literal_column("0")).subquery("door")
+def _scope(setting: str, parameter: str) -> sa.Subquery:
+    """One row with the tenant's (or the person's) id. Evaluating it sets that id for the rest of the statement."""
+    setting_id = sa.cast(sa.func.set_config(setting, sa.bindparam(parameter, type_=sa.Text), sa.true()), sa.Uuid)
+    return sa.select(setting_id.label("id")).offset(sa.literal_column("0")).subquery("scope")
 
 
-def _through(door: sa.Subquery, inner: sa.Select[Any], *order_by: str) -> sa.Select[Any]:
-    """What `inner`, which must be limited, sees once the door is open."""
-    seen = inner.lateral("seen")
-    return sa.select(*seen.c).select_from(door.join(seen, sa.true())).order_by(*map(sa.text, order_by))
+def _within(scope: sa.Subquery, inner: sa.Select[Any], *order_by: str) -> sa.Select[Any]:
+    """What `inner`, which must have a LIMIT, finds once the setting of `scope` is set."""
+    found = inner.lateral("found")
+    return sa.select(*found.c).select_from(scope.join(found, sa.true())).order_by(*map(sa.text, order_by))
 
 
-_tenant = _door("app.organisation_id", "organisation_id")
-_person = _door("app.user_id", "user_id")
+_tenant = _scope("app.organisation_id", "organisation_id")
+_person = _scope("app.user_id", "user_id")
 _actor_user, _target_user = users.alias("actor"), users.alias("target")
 
-_ACTOR = _through(
+_ACTOR = _within(
     _tenant,
     sa.select(memberships.c.role, users.c.id, users.c.name, users.c.email)
     .join_from(memberships, users, users.c.id == memberships.c.user_id)
@@ -68,7 +68,7 @@ _ACTOR = _through(
     )
     .limit(1),
 )
-AFFILIATIONS = _through(
+AFFILIATIONS = _within(
     _person,
     sa.select(
         organisations.c.id,
@@ -82,11 +82,11 @@ AFFILIATIONS = _through(
     .where(memberships.c.user_id == _person.c.id)
     .order_by(memberships.c.joined_at, memberships.c.organisation_id)
     .limit(AFFILIATIONS_LIMIT),
-    "seen.joined_at",
-    "seen.id",
+    "found.joined_at",
+    "found.id",
 )
-_ORGANISATION = _through(_tenant, sa.select(organisations).where(organisations.c.id == _tenant.c.id).limit(1))
-_MEMBERS = _through(
+_ORGANISATION = _within(_tenant, sa.select(organisations).where(organisations.c.id == _tenant.c.id).limit(1))
+_MEMBERS = _within(
     _tenant,
     sa.select(
         users.c.id,
@@ -104,7 +104,7 @@ _MEMBERS = _through(
     )
     .order_by(memberships.c.user_id)
     .limit(sa.bindparam("limit", type_=sa.Integer)),
-    "seen.id",
+    "found.id",
 )
 _ENTRIES = (
     sa.select(
@@ -126,18 +126,18 @@ _ENTRIES = (
     .where(activities.c.organisation_id == _tenant.c.id)
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_ACTIVITIES = _through(
+_ACTIVITIES = _within(
     _tenant,
     _ENTRIES.where(activities.c.seq < sa.bindparam("after", type_=sa.BigInteger)).order_by(activities.c.seq.desc()),
-    "seen.seq desc",
+    "found.seq desc",
 )
-_ACTIVITIES_AFTER = _through(
+_ACTIVITIES_AFTER = _within(
     _tenant,
     _ENTRIES.where(activities.c.seq > sa.bindparam("after", type_=sa.BigInteger)).order_by(activities.c.seq),
-    "seen.seq",
+    "found.seq",
 )
-_POSITION = _through(_tenant, sa.select(organisations.c.last_seq).where(organisations.c.id == _tenant.c.id).limit(1))
-_INVITATION = _through(
+_POSITION = _within(_tenant, sa.select(organisations.c.last_seq).where(organisations.c.id == _tenant.c.id).limit(1))
+_INVITATION = _within(
     _tenant,
     sa.select(
         invites,
@@ -159,12 +159,12 @@ _PING = sa.text("select 1")
 
 @dataclass(frozen=True, slots=True)
 class PostgresReads:
-    """Reading outside any unit of work."""
+    """Reads outside any unit of work."""
 
     database: Database
 
     async def actor(self, claims: Claims, at: datetime) -> Actor | None:
-        """Who the claims speak for, if their session is alive and they are still a member; role as it is now."""
+        """Returns the actor with their present role; None when the session is over or they are not a member."""
         keys = {
             "organisation_id": str(claims.organisation_id),
             "user_id": claims.user_id,
@@ -185,7 +185,7 @@ class PostgresReads:
         return user_entity(row) if row else None
 
     def tenant(self, organisation_id: OrganisationId) -> "PostgresTenantReads":
-        """What this organisation shows; costs nothing yet."""
+        """The reads of this organisation; runs no statement yet."""
         return PostgresTenantReads(self.database, organisation_id)
 
     async def ping(self) -> None:
@@ -196,7 +196,7 @@ class PostgresReads:
 
 @dataclass(frozen=True, slots=True)
 class PostgresTenantReads:
-    """What one organisation shows."""
+    """The reads of one organisation."""
 
     database: Database
     organisation_id: OrganisationId
@@ -208,15 +208,34 @@ class PostgresTenantReads:
             raise NotFound("organisation")
         [row] = rows
         plan = Plan(row.plan)
-        return OrganisationView(row.id, row.name, row.slug, plan, row.members, plan.seats, row.created_at)
+        return OrganisationView(
+            id=row.id,
+            name=row.name,
+            slug=row.slug,
+            subscription_plan=plan,
+            member_count=row.members,
+            member_limit=plan.seats,
+            created_at=row.created_at,
+        )
 
     async def members(self, page: PageRequest[UserId]) -> Sequence[MemberView]:
         """Members by the age of their account, the oldest first."""
         rows = await self._rows(_MEMBERS, after=page.after or _BEFORE_ALL, limit=page.limit)
-        return [MemberView(*tuple(row)) for row in rows]
+        return [
+            MemberView(
+                id=user_id,
+                email=email,
+                name=name,
+                role=role,
+                organisation_id=organisation_id,
+                created_at=joined_at,
+                updated_at=updated_at,
+            )
+            for user_id, email, name, role, organisation_id, joined_at, updated_at in map(tuple, rows)
+        ]
 
     async def activities(self, page: PageRequest[int]) -> Sequence[ActivityView]:
-        """The log backwards from, and without, the seq `page.after`."""
+        """The log's entries before the seq `page.after`, the newest first."""
         after = _AFTER_ALL if page.after is None else page.after
         return [_activity(row) for row in await self._rows(_ACTIVITIES, after=after, limit=page.limit)]
 
@@ -225,11 +244,11 @@ class PostgresTenantReads:
         return next((row.last_seq for row in await self._rows(_POSITION)), 0)
 
     async def activities_after(self, seq: int, limit: int) -> Sequence[ActivityView]:
-        """The log forwards from, and without, `seq`."""
+        """The log's entries after `seq`, the oldest first."""
         return [_activity(row) for row in await self._rows(_ACTIVITIES_AFTER, after=seq, limit=limit)]
 
     async def invitation(self, token_digest: bytes) -> Invitation | None:
-        """The invite whose secret has this digest, with its circumstances at some moment."""
+        """The invite whose secret has this digest, with plan, member count and the invitee's account; locks nothing."""
         for row in await self._rows(_INVITATION, digest=token_digest):
             invite, account = invite_entity(row), None
             if row.user_id:

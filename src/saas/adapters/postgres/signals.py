@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = "saas_hints"
 APPLICATION_NAME = "saas-listener"
 MAX_IDS = 60
-"""Of each kind in one notification, of which PostgreSQL takes 8,000 bytes: an id is 39, a position at most 62."""
+"""Of each kind in one notification, which may have 8,000 bytes: an id takes 39, a position at most 62."""
 
 HEARTBEAT_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
@@ -32,7 +32,7 @@ _NOTIFY = sa.text("select pg_notify(:channel, :payload)")
 
 
 class PostgresSignals:
-    """Sends through the pool of reads; listens on a connection of its own, whose silence is noticed and mended."""
+    """Sends through the pool of reads; listens on a separate connection, and reconnects when that one falls silent."""
 
     def __init__(self, database: Database, url: str) -> None:
         self._database = database
@@ -46,7 +46,7 @@ class PostgresSignals:
                 await connection.execute(_NOTIFY, {"channel": CHANNEL, "payload": payload})
 
     async def run(self, on_hint: Callable[[Hint], None]) -> None:
-        """Hand on every hint that arrives, until cancelled."""
+        """Pass every hint that arrives to `on_hint`, until cancelled."""
         while True:
             try:
                 await self._listen(on_hint)
@@ -58,7 +58,7 @@ class PostgresSignals:
         """Nothing to do: there is one channel for everything."""
 
     def unfollow(self, organisation_id: OrganisationId) -> None:
-        """Nothing to do either."""
+        """Nothing to do: there is one channel for everything."""
 
     async def _listen(self, on_hint: Callable[[Hint], None]) -> None:
         settings = {"application_name": APPLICATION_NAME, "role": RUNTIME_ROLE}

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy Core sees them; `migrations/` is what creates them.
+"""The tables, for SQLAlchemy Core; `migrations/` creates them.
 
 Keys of everything that belongs to an organisation begin with its id, so that no index mixes tenants.
 """

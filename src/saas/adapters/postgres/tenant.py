@@ -1,4 +1,4 @@
-"""Behind the door: the repositories of one organisation, whose statements can reach no other."""
+"""The repositories of one organisation; row-level security keeps their statements from any other."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ class PostgresMembers:
         )
 
     async def remove(self, membership: Membership) -> None:
-        """Take the person out of the organisation."""
+        """Delete the membership."""
         await self._connection.execute(
             sa.delete(memberships).where(
                 memberships.c.organisation_id == self._organisation_id,

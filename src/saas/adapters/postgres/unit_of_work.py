@@ -1,4 +1,4 @@
-"""One transaction, and the door into one organisation at a time."""
+"""One transaction, which enters one organisation at a time."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -22,12 +22,12 @@ from saas.domain.organisations import Organisation
 from saas.domain.plans import Plan
 from saas.domain.values import ActivityId, OrganisationId, UserId
 
-_OPEN_DOOR = sa.select(
+_SET_TENANT = sa.select(
     sa.func.set_config("app.organisation_id", sa.bindparam("organisation_id", type_=sa.Text), sa.true())
 )
 
 _ENTER = sa.text("select * from enter_organisation(:organisation_id, :at)")
-"""Opens the door, locks the row, and only then counts: a count under the lock's own snapshot would be stale."""
+"""Sets the tenant, locks its row, and only then counts: the snapshot of the locking statement could be stale."""
 
 _ADD_ORGANISATION = insert(organisations).on_conflict_do_nothing(index_elements=["slug"]).returning(organisations.c.id)
 
@@ -63,7 +63,7 @@ class PostgresBegin:
 
 
 class PostgresUnitOfWork:
-    """One transaction, in which until a tenant is entered every organisation table looks empty."""
+    """One transaction. Until it enters a tenant, every table of tenants looks empty."""
 
     def __init__(self, connection: AsyncConnection, clock: Clock, new_id: NewId) -> None:
         self._connection = connection
@@ -73,12 +73,12 @@ class PostgresUnitOfWork:
         self.sessions = PostgresSessions(connection)
 
     async def affiliations(self, user_id: UserId) -> Sequence[Affiliation]:
-        """The organisations a person belongs to, the longest-standing first."""
+        """The organisations a person belongs to, in the order of joining."""
         return [affiliation(row) for row in await self._connection.execute(AFFILIATIONS, {"user_id": str(user_id)})]
 
     async def create_organisation(self, organisation: Organisation, slugs: Iterable[str]) -> "PostgresTenant":
         """Store a new organisation under the first free slug and enter it."""
-        await self._connection.execute(_OPEN_DOOR, {"organisation_id": str(organisation.id)})
+        await self._connection.execute(_SET_TENANT, {"organisation_id": str(organisation.id)})
         for slug in slugs:
             row = {
                 "id": organisation.id,
@@ -114,7 +114,7 @@ class PostgresTenant:
         self.invites = PostgresInvites(connection, organisation.id)
 
     async def record(self, *events: Event) -> list[Activity]:
-        """Store what the organisation has become and append the events, each with the next seq."""
+        """Store the changed organisation and append the events to its log, each with the next seq."""
         recorded = [
             Activity(
                 id=ActivityId(self._new_id()), organisation_id=self.organisation.id, seq=self._last_seq + i, event=event

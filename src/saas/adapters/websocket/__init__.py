@@ -1,1 +1,1 @@
-"""The live channel: one room for each organisation, each event encoded once and written to all who listen."""
+"""The live channel: one room for each organisation; each event is encoded once and written to all sockets in it."""

@@ -1,4 +1,4 @@
-"""A `Line` for servers that offer nothing but ASGI: a bounded queue and a task that empties it. Slower, as safe."""
+"""A `Line` for servers that offer nothing but ASGI: a bounded queue and a task that empties it. Slower, but as safe."""
 
 import asyncio
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 Send = Callable[[Any], Awaitable[None]]
 
-PART_SECONDS = 5.0
+FLUSH_SECONDS = 5.0
 
 _FIXED_HEADER = 2
 _LENGTH_BYTES = {126: 2, 127: 8}
@@ -34,11 +34,11 @@ class AsgiLine:
         return self
 
     def opened(self) -> None:
-        """Before that nothing is sent."""
+        """The handshake is complete; before this, `close` does nothing."""
         self._is_open = True
 
     def when_ended(self, on_end: Callable[[], None]) -> None:
-        """Call when the server says that the connection is lost."""
+        """Call `on_end` when sending fails because the connection is lost."""
         self._on_end = on_end
 
     def write(self, frames: bytes) -> None:
@@ -50,11 +50,11 @@ class AsgiLine:
             self._on_overflow()
 
     def is_closing(self) -> bool:
-        """Whether it was told to close."""
+        """Whether the line was closed or the connection lost."""
         return self._closing is not None
 
     def keep_within(self, limit: int, on_overflow: Callable[[], None]) -> None:
-        """From now on let `limit` bytes be queued, and call when there are more."""
+        """From now on call `on_overflow` when more than `limit` bytes are queued."""
         self._limit, self._on_overflow = limit, on_overflow
 
     def buffered(self) -> int:
@@ -62,20 +62,20 @@ class AsgiLine:
         return self._buffered
 
     async def drained(self) -> None:
-        """Wait until the queue is empty, or given up."""
+        """Wait until the queue is sent, or dropped."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     def close(self, code: int, reason: str) -> None:
-        """Send what is queued, then a closing frame; an unfinished handshake is for the application to refuse."""
+        """Send what is queued, then a closing frame. An unfinished handshake is left to the application to refuse."""
         if self._is_open and self._closing is None:
             self._closing = (code, reason)
             self._start()
 
-    async def parted(self) -> None:
-        """Servers close the connection when the application returns: before that, send what is queued, if we can."""
+    async def wait_closed(self) -> None:
+        """Wait up to 5 s until what is queued is sent: servers close the connection when the application returns."""
         if self._task is not None and not self._task.done():
-            await asyncio.wait([self._task], timeout=PART_SECONDS)
+            await asyncio.wait([self._task], timeout=FLUSH_SECONDS)
         self.abort()
 
     def abort(self) -> None:
@@ -92,7 +92,7 @@ class AsgiLine:
     async def _run(self) -> None:
         try:
             await self._send_all()
-        except Exception:  # noqa: BLE001 - the connection is lost, whatever the server and the framework call that
+        except Exception:  # noqa: BLE001 - the connection is lost; servers and frameworks raise different errors
             self._closing = self._closing or (1006, "")
             self._queue.clear()
             self._on_end()

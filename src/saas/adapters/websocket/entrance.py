@@ -1,4 +1,4 @@
-"""How a socket gets in: proven after it is known, served what it missed, and admitted without a seam."""
+"""Admits sockets: registers each before its actor is proven, sends what it missed, and lets it follow without a gap."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from saas.application.live import Follower
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a client left off: the last seq it saw, and the epoch in which it saw it (None: it did not say)."""
+    """Where a client left off: the last seq it saw, and the epoch in which it saw it (None: not given)."""
 
     after: int
     epoch: str | None = None
@@ -19,16 +19,16 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
-    """Takes a socket from its first frame to the live end of its organisation's log."""
+    """Brings a socket from its first frame to the live end of its organisation's log."""
 
     registry: Registry
     follower: Follower
 
-    async def expect(self, socket: LiveSocket) -> Room:
-        """Make the socket known before its actor is proven, so that no ending is missed.
+    async def register(self, socket: LiveSocket) -> Room:
+        """Register the socket before its actor is proven, so that it misses no ending of a session or membership.
 
-        What has happened until now, the proof will see; whatever comes later, the room will tell the socket.
-        Raises `FullError` when it was not made known, and `Unavailable`.
+        The proof sees what has happened until now; the room closes the socket for whatever happens later.
+        Raises `FullError` and `Unavailable`, after which the socket is not registered.
         """
         room = self.registry.add(socket)
         try:
@@ -40,17 +40,17 @@ class Entrance:
         return room
 
     async def admit(self, socket: LiveSocket, room: Room, cursor: Cursor | None) -> None:
-        """Say CONNECTED, replay what the cursor asks for, and follow the room. Raises `Unavailable`."""
+        """Send CONNECTED, replay what the cursor asks for, and follow the room. Raises `Unavailable`."""
         connected = ConnectedPayload("Connected to real-time channel", room.position, room.epoch, socket.expires_at)
         socket.write(control_frame(connected))
         await self._replay(socket, room, _start(socket, room, cursor))
         room.admit(socket)
 
     async def _replay(self, socket: LiveSocket, room: Room, served: int) -> None:
-        """Serve everything after `served` up to the room's position, or one RESYNC.
+        """Send everything after `served` up to the room's position, or a RESYNC for what the log no longer has.
 
-        Never ends in between, nor before the peer has taken nearly all of it: what is queued for an admitted socket
-        is bounded by a signal that the transport gives only when it begins to be too much.
+        Returns only when all is sent and the peer has taken nearly all of it, or when the socket is over. An
+        admitted socket's queue is limited by a signal that the transport gives only at the moment it becomes too long.
         """
         log = self.follower.log(socket.organisation_id)
         while not socket.is_over:
@@ -74,7 +74,7 @@ class Entrance:
 
 
 def _start(socket: LiveSocket, room: Room, cursor: Cursor | None) -> int:
-    """The seq to go on after: the cursor's, or the room's with a RESYNC for a cursor that means nothing here."""
+    """Returns the seq to go on after: the cursor's, or the room's after a RESYNC if the cursor does not fit the log."""
     if cursor is None:
         return room.position
     if cursor.epoch is not None and cursor.epoch != room.epoch:

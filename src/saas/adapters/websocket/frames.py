@@ -28,7 +28,7 @@ class Close(IntEnum):
 
 
 class ConnectedPayload(Payload, frozen=True):
-    """The first frame: where the log is, and until when the token holds."""
+    """The first frame: how far the log goes, and when the token expires."""
 
     type: ClassVar[str] = "CONNECTED"
     message: str
@@ -51,7 +51,7 @@ class ResyncPayload(Payload, frozen=True):
 
 
 class AuthenticatedPayload(Payload, frozen=True):
-    """The answer to AUTH on an open channel: it now lasts as long as the new token."""
+    """The answer to AUTH on an open channel, which now lasts until the new token expires."""
 
     type: ClassVar[str] = "AUTHENTICATED"
     expires_at: Moment
@@ -64,7 +64,7 @@ class PongPayload(Payload, frozen=True):
 
 
 class ErrorPayload(Payload, frozen=True):
-    """The client said something that means nothing here."""
+    """The client sent a message that the channel does not know."""
 
     type: ClassVar[str] = "ERROR"
     message: str
@@ -88,15 +88,15 @@ class _ActivityMessage(msgspec.Struct, frozen=True, rename="camel"):
 
 def activity_frame(view: ActivityView) -> bytes:
     """The seed's `type` and `payload`, plus `id`, `seq` and `occurredAt`."""
-    return _text_frame(_encoder.encode(_ActivityMessage(view.type, view.metadata, view.id, view.seq, view.created_at)))
+    return text_frame(_encoder.encode(_ActivityMessage(view.type, view.metadata, view.id, view.seq, view.created_at)))
 
 
 def control_frame(payload: ControlPayload) -> bytes:
     """A message about the channel itself, to one socket."""
-    return _text_frame(_encoder.encode(_Message(payload.type, payload)))
+    return text_frame(_encoder.encode(_Message(payload.type, payload)))
 
 
-def _text_frame(text: bytes) -> bytes:
+def text_frame(text: bytes) -> bytes:
     """A final, unmasked text frame (RFC 6455, 5.2)."""
     length = len(text)
     if length < _ONE_BYTE_LENGTH:
@@ -107,4 +107,4 @@ def _text_frame(text: bytes) -> bytes:
 
 
 PONG_FRAME = control_frame(PongPayload())
-"""The answer to PING, made once."""
+"""The answer to PING, encoded once."""

@@ -1,7 +1,7 @@
-"""The live channel as a Notifier: it delivers to the rooms of this process and hints the others.
+"""The live channel as a Notifier: it delivers to the rooms of this process and sends hints to other processes.
 
-Nothing here is the truth. A lost hint, a dropped connection or a process that died costs time, at most about
-`POLL_SECONDS`, and never an event: rooms are compared with the log again and again.
+Correctness does not depend on hints. A lost hint, a dropped connection or a process that died delays events by at most
+about `POLL_SECONDS` and never loses one: rooms are compared with the log again and again.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ RESTART_SECONDS = 1.0
 
 
 class LiveNotifier:
-    """Shows what happened to the sockets of this process, and lets the other processes know."""
+    """Sends events to the sockets of this process, and hints to the other processes."""
 
     def __init__(self, registry: Registry, follower: Follower, signals: Signals, clock: Clock) -> None:
         self._registry = registry
@@ -37,28 +37,28 @@ class LiveNotifier:
         self._signals = signals
         self._clock = clock
         self._unsent = Hint()
-        self._news = asyncio.Event()
+        self._hint_queued = asyncio.Event()
         self._endings: set[asyncio.Task[None]] = set()
 
     async def publish(self, activities: Sequence[Activity]) -> None:
-        """Deliver committed activities here at once, and hint the other processes a few milliseconds later."""
+        """Deliver committed activities here at once, and send hints to the other processes a few milliseconds later."""
         for organisation_id, group in groupby(activities, key=lambda each: each.organisation_id):
             views = [ActivityView.of(activity) for activity in group]
             if room := self._registry.rooms.get(organisation_id):
                 room.publish(views)
-            self._tell(Hint({organisation_id: views[-1].seq}))
+            self._queue_hint(Hint({organisation_id: views[-1].seq}))
 
     async def end_sessions(self, sessions: Sequence[SessionId]) -> None:
-        """Close what is open in the name of ended sessions, here at once."""
+        """Close the sockets of ended sessions: here at once, in other processes after a hint."""
         self._end(sessions)
-        self._tell(Hint(ended=frozenset(sessions)))
+        self._queue_hint(Hint(ended=frozenset(sessions)))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Follow hints, poll and sweep while in the block; leaving it closes every socket with 1012."""
         loops: list[Callable[[], Awaitable[None]]] = [
-            lambda: _unbroken(self._send_hints),
-            lambda: _unbroken(lambda: self._signals.run(self._on_hint)),
+            lambda: _restart_on_error(self._send_hints),
+            lambda: _restart_on_error(lambda: self._signals.run(self._on_hint)),
             lambda: _every(POLL_SECONDS, self._poll),
             lambda: _every(SWEEP_SECONDS, self._sweep),
         ]
@@ -73,21 +73,21 @@ class LiveNotifier:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def close_all(self) -> None:
-        """The process is going away; whoever listens reconnects to another."""
+        """Close all sockets because the process stops; their clients reconnect to another process."""
         for socket in self._registry:
             socket.close(Close.RESTARTING, "Restarting; reconnect with after=<seq>, after a random pause")
 
-    def _tell(self, hint: Hint) -> None:
+    def _queue_hint(self, hint: Hint) -> None:
         self._unsent = self._unsent.merged(hint)
-        self._news.set()
+        self._hint_queued.set()
 
     async def _send_hints(self) -> None:
         while True:
-            await self._news.wait()
+            await self._hint_queued.wait()
             await asyncio.sleep(COALESCE_SECONDS)
-            self._news.clear()
+            self._hint_queued.clear()
             hint, self._unsent = self._unsent, Hint()
-            with suppress(Unavailable):  # their polls will find out
+            with suppress(Unavailable):  # the polls of the other processes will find it
                 await self._signals.send(hint)
 
     def _on_hint(self, hint: Hint) -> None:
@@ -99,7 +99,7 @@ class LiveNotifier:
     def _end(self, sessions: Sequence[SessionId] | frozenset[SessionId]) -> None:
         """Close the sockets of ended sessions with 4401.
 
-        A removal ends sessions too, and its sockets are to be closed with 4403: rooms that are behind catch up first.
+        Removing a member ends sessions too, but must close with 4403: rooms that are behind first catch up and do that.
         """
         here = {socket.organisation_id for socket in self._registry.of_sessions(sessions)}
         rooms = [self._registry.rooms[each] for each in here if each in self._registry.rooms]
@@ -121,20 +121,20 @@ class LiveNotifier:
             socket.close(Close.SESSION_ENDED, "The session has ended; log in again")
 
     async def _poll(self) -> None:
-        """Look for what no hint has told."""
+        """Find what no hint has reported."""
         if not self._registry.rooms:
             return
-        ended = await self._follower.ended(self._registry.sessions)  # first: see `_end`
+        ended = await self._follower.ended(self._registry.sessions)  # before the positions: see `_end`
         before = [(room, room.position) for room in self._registry.rooms.values()]
         positions = await self._follower.positions([room.organisation_id for room, _ in before])
         for room, position in before:
             if positions.get(room.organisation_id, 0) < position:
-                self._registry.give_up(room)
+                self._registry.discard_room(room)
         self._on_hint(Hint(positions, frozenset(ended)))
         epoch = await self._follower.epoch()
         for each in list(self._registry.rooms.values()):
             if each.epoch not in ("", epoch):
-                self._registry.give_up(each)
+                self._registry.discard_room(each)
 
     async def _sweep(self) -> None:
         now, ticks = self._clock(), asyncio.get_running_loop().time()
@@ -145,8 +145,8 @@ class LiveNotifier:
                 socket.check_progress(ticks, room.delivered if socket in room.sockets else 0)
 
 
-async def _unbroken(act: Callable[[], Awaitable[None]]) -> None:
-    """Do what should never end, and do it again should it fail in a way that nobody thought of."""
+async def _restart_on_error(act: Callable[[], Awaitable[None]]) -> None:
+    """Run `act`, which should never end, and run it again after an unexpected error."""
     while True:
         try:
             await act()
@@ -161,6 +161,6 @@ async def _every(seconds: float, act: Callable[[], Awaitable[None]]) -> None:
         try:
             await act()
         except Unavailable:
-            pass  # which the log tells already, once and not every other second
+            pass  # logged already, and less often than it is raised here
         except Exception:
             logger.exception("The live channel's upkeep failed; going on")

@@ -1,4 +1,4 @@
-"""Who is here: the rooms and sockets of this process, found by organisation, by session and by user."""
+"""The rooms and sockets of this process, found by organisation, by session and by user."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ MAX_SOCKETS_OF_ONE_USER = 20
 
 
 class FullError(Exception):
-    """The process, or the user, has as many sockets as it may."""
+    """The process, or the user, has the maximum number of sockets."""
 
 
 class Registry:
-    """An organisation has a room for as long as somebody is in it or on their way; then it is forgotten."""
+    """An organisation has a room as long as it has sockets here, admitted or joining."""
 
     def __init__(
         self,
@@ -53,18 +53,18 @@ class Registry:
         return list(self._by_session)
 
     def of_sessions(self, sessions: Iterable[SessionId]) -> list[LiveSocket]:
-        """The sockets open in the name of these sessions."""
+        """The sockets of these sessions."""
         return [socket for session in sessions for socket in self._by_session.get(session, ())]
 
     def add(self, socket: LiveSocket) -> Room:
-        """The socket is on its way in; from here on every ending reaches it. Raises `FullError`."""
+        """Add a socket that is joining; from here on every ending closes it. Raises `FullError`."""
         if self._count >= self.max_sockets:
             raise FullError
         if len(self._by_user.get(socket.user_id, ())) >= self.max_sockets_of_one_user:
             raise FullError
         room = self.rooms.get(socket.organisation_id)
         if room is None:
-            room = self.rooms[socket.organisation_id] = Room(socket.organisation_id, self._follower, self.give_up)
+            room = self.rooms[socket.organisation_id] = Room(socket.organisation_id, self._follower, self.discard_room)
             self._signals.follow(socket.organisation_id)
         room.joining.add(socket)
         self._by_session[socket.session_id].add(socket)
@@ -73,24 +73,24 @@ class Registry:
         return room
 
     def move(self, socket: LiveSocket, session_id: SessionId) -> None:
-        """The socket goes on in the name of another session of the same user."""
-        _discard(self._by_session, socket.session_id, socket)
+        """Make the socket belong to another session of the same user."""
+        _remove_from(self._by_session, socket.session_id, socket)
         socket.session_id = session_id
         self._by_session[session_id].add(socket)
 
     def remove(self, socket: LiveSocket) -> None:
-        """The connection is gone; to be called once for each `add`."""
-        _discard(self._by_session, socket.session_id, socket)
-        _discard(self._by_user, socket.user_id, socket)
+        """Remove a socket that is over; to be called once for each `add`."""
+        _remove_from(self._by_session, socket.session_id, socket)
+        _remove_from(self._by_user, socket.user_id, socket)
         self._count -= 1
         room = self.rooms.get(socket.organisation_id)
-        if room is not None:  # it may have been given up
+        if room is not None:  # it may have been discarded
             room.leave(socket)
             if room.is_empty:
                 self._forget(room)
 
-    def give_up(self, room: Room) -> None:
-        """What the room stands for is no more; whoever comes from now on finds a new one."""
+    def discard_room(self, room: Room) -> None:
+        """Drop a room whose log was replaced and close its sockets; the next socket gets a new room."""
         if self.rooms.get(room.organisation_id) is room:
             self._forget(room)
         for socket in (*room.sockets, *room.joining):
@@ -101,7 +101,7 @@ class Registry:
         self._signals.unfollow(room.organisation_id)
 
 
-def _discard(index: defaultdict[Key, set[LiveSocket]], key: Key, socket: LiveSocket) -> None:
+def _remove_from(index: defaultdict[Key, set[LiveSocket]], key: Key, socket: LiveSocket) -> None:
     index[key].discard(socket)
     if not index[key]:
         del index[key]

@@ -1,7 +1,7 @@
 """A room: the live end of one organisation's log, and the sockets that follow it.
 
-A room delivers seq n + 1 after n and drops what it has seen. Whatever reaches it, in whatever order and however
-often, is only a hint of how far the log goes; a gap is read from the log.
+A room delivers seq n + 1 after n and drops what it has seen. Whatever it receives, in any order and any number of
+times, is only a hint of how far the log goes; it reads what is missing from the log.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from saas.domain.errors import Unavailable
 from saas.domain.values import OrganisationId, UserId
 
 PAGE = 32
-"""Entries, of which each may take 24 KiB on the wire: far less in all than a socket may hold."""
+"""Entries that are read at once. Each may take 24 KiB on the wire: all of them far less than a socket may queue."""
 
 CATCH_UP_BYTES_PER_SECOND = 8 * 1024 * 1024
-"""A room that is far behind serves no faster, so that those who read keep up with it."""
+"""The most that a room delivers when it is far behind, so that clients that read can keep up."""
 
 RECENT_FRAMES = 256
 RECENT_BYTES = 256 * 1024
@@ -29,18 +29,18 @@ EARLY_LIMIT = 1_000
 class Room:
     """The sockets of one organisation in this process, and how far they have been served."""
 
-    def __init__(self, organisation_id: OrganisationId, follower: Follower, give_up: Callable[["Room"], None]) -> None:
+    def __init__(self, organisation_id: OrganisationId, follower: Follower, discard: Callable[["Room"], None]) -> None:
         self.organisation_id = organisation_id
         self.sockets: set[LiveSocket] = set()
         self.joining: set[LiveSocket] = set()
-        """On their way in: not served yet, but reached by every ending."""
+        """Not admitted yet: they get no events, but every ending closes them."""
         self.position = 0
         self.epoch = ""
-        """Of the log that `position` is a place in."""
+        """Of the log that `position` belongs to."""
         self.delivered = 0
-        """Bytes written to everybody so far."""
+        """Bytes written to each admitted socket so far."""
         self._follower = follower
-        self._give_up = give_up
+        self._discard = discard
         self._log = follower.log(organisation_id)
         self._is_open = False
         self._opening = asyncio.Lock()
@@ -53,16 +53,16 @@ class Room:
 
     @property
     def is_empty(self) -> bool:
-        """Nobody is here or on their way."""
+        """Whether the room has no sockets, admitted or joining."""
         return not self.sockets and not self.joining
 
     @property
     def is_behind(self) -> bool:
-        """The log is known to go further than what was delivered, or nobody knows."""
+        """Whether the log goes further than what was delivered, or it is not known how far it goes."""
         return not self._is_open or self._hinted > self.position
 
     def publish(self, activities: Sequence[ActivityView]) -> None:
-        """Deliver what has been committed, or keep it a while until what comes before it is there."""
+        """Deliver committed activities; keep those that come early until the ones before them arrive."""
         for each in activities:
             if self._is_open and self.position < each.seq <= self.position + EARLY_LIMIT:
                 self._early[each.seq] = each
@@ -74,19 +74,19 @@ class Room:
             self.hint(activities[-1].seq)
 
     def hint(self, seq: int) -> None:
-        """The log is said to reach `seq`; if that is news, read it."""
+        """Read the log if it is said to reach `seq`, further than what was delivered."""
         self._hinted = max(self._hinted, seq)
         if self._is_open and self._hinted > self.position and self._catching_up is None:
             self._catching_up = asyncio.get_running_loop().create_task(self._follow_hints())
 
     async def catch_up(self) -> None:
-        """Deliver all that the log has, or give the room up where the log has a hole. Raises `Unavailable`."""
+        """Deliver everything in the log, or discard the room if the log has a gap. Raises `Unavailable`."""
         await self._open()
         while True:
             before, delivered = self.position, self.delivered
             page = await self._log.activities_after(before, PAGE)
             if page and page[0].seq != before + 1:
-                self._give_up(self)
+                self._discard(self)
                 return
             self.publish(page)
             if len(page) < PAGE:
@@ -95,7 +95,7 @@ class Room:
             await asyncio.sleep((self.delivered - delivered) / CATCH_UP_BYTES_PER_SECOND)
 
     def admit(self, socket: LiveSocket) -> None:
-        """From here on the socket gets what the room gets; it must have been served up to `position`."""
+        """Let the socket follow the room; it must have been sent everything up to `position`."""
         self.flush()
         self.joining.discard(socket)
         if not socket.is_over:
@@ -116,21 +116,21 @@ class Room:
         return b"".join(frame for each, frame in self._recent if each > seq)
 
     def flush(self) -> None:
-        """Write what was delivered since the last flush: once to each socket, however many events it is."""
+        """Write what was delivered since the last flush: one write to each socket for any number of events."""
         if self._outbox:
             frames = b"".join(self._outbox)
             self._outbox.clear()
             self.delivered += len(frames)
-            for socket in tuple(self.sockets):  # the loop that everything here is built for: nothing may wait in it
+            for socket in tuple(self.sockets):  # the hottest loop of the channel: nothing in it may wait
                 sink = socket.sink
                 if socket.ending is None and not sink.is_closing():
                     sink.write(frames)
 
     async def _open(self) -> None:
-        """Read where the log is, the first time. Raises `Unavailable`."""
+        """Read how far the log goes, the first time. Raises `Unavailable`."""
         async with self._opening:
             if not self._is_open:
-                self.epoch = await self._follower.epoch()  # first: better a position that is too new for its epoch
+                self.epoch = await self._follower.epoch()  # first: a position may be too new for its epoch, not too old
                 self.position = await self._log.position()
                 self._is_open = True
                 self.hint(self._hinted)
@@ -139,7 +139,7 @@ class Room:
         self.position = activity.seq
         if activity.type == "USER_REMOVED" and activity.target is not None:
             self.flush()
-            self._turn_out(activity.target.id, activity.seq)
+            self._close_removed(activity.target.id, activity.seq)
         frame = activity_frame(activity)
         self._outbox.append(frame)
         self._recent.append((activity.seq, frame))
@@ -147,7 +147,7 @@ class Room:
         while len(self._recent) > RECENT_FRAMES or self._recent_bytes > RECENT_BYTES:
             self._recent_bytes -= len(self._recent.popleft()[1])
 
-    def _turn_out(self, user_id: UserId, seq: int) -> None:
+    def _close_removed(self, user_id: UserId, seq: int) -> None:
         for socket in (*self.sockets, *self.joining):
             if socket.user_id == user_id and socket.proven_from < seq:
                 socket.close(Close.NOT_A_MEMBER, "No longer a member of this organisation")

@@ -1,7 +1,7 @@
-"""One open socket as the rooms see it: something finished frames are written to, never waited for.
+"""One open socket as the rooms see it: they write finished frames to it and never wait for it.
 
-Writing costs nothing but memory, and of that each socket may hold a bounded amount; who reads too slowly for it
-is closed with 4408, and who does not even take the closing frame is cut off.
+Writing only takes memory, and each socket may take a limited amount of it. A peer that reads too slowly is closed with
+4408, and one that does not even take the closing frame is cut off.
 """
 
 import sys
@@ -19,19 +19,19 @@ NOT_PROVEN = sys.maxsize
 
 
 class Sink(Protocol):
-    """Where finished frames go; an asyncio transport is one as it is."""
+    """Where finished frames go; every asyncio transport is a sink."""
 
     def write(self, frames: bytes, /) -> None:
         """Queue finished frames."""
         ...
 
     def is_closing(self) -> bool:
-        """Whether writing has no use any more."""
+        """Whether writing is pointless by now."""
         ...
 
 
 class Line(Protocol):
-    """The way out to one peer."""
+    """The connection to one peer, for writing and closing."""
 
     @property
     def sink(self) -> Sink:
@@ -43,27 +43,27 @@ class Line(Protocol):
         ...
 
     def when_ended(self, on_end: Callable[[], None]) -> None:
-        """Call when nothing may be written any more though the connection is still there."""
+        """Call `on_end` when nothing more may be written though the connection is still open."""
         ...
 
     def buffered(self) -> int:
-        """Bytes written that the peer's side has not taken; 0 when all is well."""
+        """Bytes written that the peer has not taken; may be 0 while they are few."""
         ...
 
     async def drained(self) -> None:
-        """Wait until little is queued, or the connection is over."""
+        """Wait until little is queued, or the connection is lost."""
         ...
 
     def keep_within(self, limit: int, on_overflow: Callable[[], None]) -> None:
-        """From now on let `limit` bytes be queued, and call when there are more."""
+        """From now on call `on_overflow` when more than `limit` bytes are queued."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Queue a closing frame and end the connection once it is out."""
+        """Queue a closing frame and end the connection once it is sent."""
         ...
 
-    async def parted(self) -> None:
-        """Wait until what is queued, a closing frame perhaps, no longer needs the application."""
+    async def wait_closed(self) -> None:
+        """Wait until the application may return without losing what is queued, such as a closing frame."""
         ...
 
     def abort(self) -> None:
@@ -73,7 +73,7 @@ class Line(Protocol):
 
 @dataclass(slots=True, eq=False)
 class LiveSocket:
-    """An authenticated socket: who it speaks for, until when, and its line."""
+    """An authenticated socket: its user, organisation and session, when it expires, and its line."""
 
     line: Line
     user_id: UserId
@@ -81,9 +81,9 @@ class LiveSocket:
     session_id: SessionId
     expires_at: datetime
     ending: tuple[Close, str] | None = None
-    """Why it was closed, once it was; nothing is written after that."""
+    """Why it was closed, or None; nothing is written once this is set."""
     proven_from: int = NOT_PROVEN
-    """How far the log went just before the actor was proven: what it says up to there, the proof has seen."""
+    """How far the log went just before the actor was proven: the proof has seen everything up to there."""
     sink: Sink = field(init=False)
     _written: int = field(default=0, init=False)
     _delivered: int = field(default=0, init=False)
@@ -96,7 +96,7 @@ class LiveSocket:
 
     @property
     def is_over(self) -> bool:
-        """Whether writing has no use any more."""
+        """Whether writing is pointless by now."""
         return self.ending is not None or self.sink.is_closing()
 
     def write(self, frames: bytes) -> None:
@@ -112,19 +112,19 @@ class LiveSocket:
             self.line.close(code, reason)
 
     def follow_live(self) -> None:
-        """Replay waits for the peer; from here on nobody does, and one that falls behind is closed with 4408."""
+        """Limit the queue. Replay waited for the peer; from here on a peer that falls behind is closed with 4408."""
         self.line.keep_within(
             MAX_BUFFER_BYTES,
             lambda: self.close(Close.TOO_SLOW, "Too slow to keep up; reconnect with after=<seq>"),
         )
 
     def check_progress(self, now: float, delivered: int) -> None:
-        """Cut a peer that has taken nothing of what waits for it in `STALLED_SECONDS`; to be called every second.
+        """Abort if the peer has taken nothing of what is queued for `STALLED_SECONDS`; to be called every second.
 
-        `delivered` counts the bytes that its room has written to everybody so far.
+        `delivered` is the number of bytes that its room has written to each admitted socket so far.
         """
         if self.is_over:
-            delivered = self._delivered  # not to this one any more
+            delivered = self._delivered  # the room no longer writes to this one
         buffered = self.line.buffered()
         taken = self._buffered + self._written + delivered - self._delivered - buffered
         self._buffered, self._written, self._delivered = buffered, 0, delivered

@@ -57,7 +57,7 @@ async def live(socket: Socket, service: CurrentService) -> None:
         await conversation.fail()
     finally:
         conversation.end()
-    await conversation.parted()
+    await conversation.wait_closed()
 
 
 class _Conversation:
@@ -105,9 +105,9 @@ class _Conversation:
         if self._live is not None:
             self._service.registry.remove(self._live)
 
-    async def parted(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until what was said last is on its way."""
-        await self._line.parted()
+        await self._line.wait_closed()
 
     async def _reject(self, status: int, code: str, detail: str) -> None:
         await reject(self._socket.scope, self._socket.send, status, code, detail)
@@ -185,7 +185,7 @@ class _Conversation:
         authenticate = self._service.use_cases.authenticate
         claims = authenticate.claims(token)
         live = LiveSocket(self._line, claims.user_id, claims.organisation_id, claims.session_id, claims.expires_at)
-        room = await self._service.entrance.expect(live)
+        room = await self._service.entrance.register(live)
         self._live = live
         await authenticate.prove(claims)
         return live, room
