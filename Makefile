@@ -1,11 +1,11 @@
-# Python 3.11 or newer and make, on Linux or macOS: every target sets up what it needs, and does so only once.
+# Needs Python 3.11 or newer and make, on Linux or macOS. Every target installs what it needs, once.
 
 PYTHON ?= python3
 REVISION ?= head
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# An environment does not survive being moved or copied, so its stamps carry the place they were made for.
+# A virtual environment breaks when it is moved or copied, so its stamp files are named after its directory.
 HERE := $(shell pwd -P | cksum | cut -d' ' -f1)
 VENV := .venv/.made-$(HERE)
 RUNTIME := .venv/.runtime-$(HERE)
@@ -17,13 +17,13 @@ DEV := .venv/.dev-$(HERE)
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
-run: $(RUNTIME) ## serve on PORT (default 3000) with a database of its own, unless DATABASE_URL is set
+run: $(RUNTIME) ## serve on PORT (default 3000), with an embedded database unless DATABASE_URL is set
 	@$(BIN)/saas serve
 
-test: lint ## everything: what `check` does and every other test
+test: lint ## run what `check` runs and all other tests
 	$(BIN)/python -m pytest
 
-check: lint ## formatting, lint, types, architecture and unit tests, in under a minute
+check: lint ## check formatting, lint, types and imports, and run the unit tests, in under a minute
 	$(BIN)/python -m pytest tests/unit
 
 lint: $(DEV)
@@ -39,16 +39,16 @@ format: $(DEV) ## let ruff fix what it can
 migrate: $(RUNTIME) ## bring the database to REVISION (default head; base, -1 or an id go back)
 	@$(BIN)/saas migrate $(REVISION)
 
-migration: $(DEV) ## write the next migration from what changed in tables.py (NAME="what it does")
+migration: $(DEV) ## write the next migration from the changes in tables.py (NAME="what it does")
 	@test -n "$(NAME)" || { echo 'Say what it does: make migration NAME="add teams"' >&2; exit 1; }
 	@$(BIN)/python migrations/new.py "$(NAME)"
 	@$(BIN)/ruff format --quiet migrations
 	@$(BIN)/ruff check --quiet --fix migrations
 
-bench: $(DEV) ## measure, as ratios against a floor of the same run; see docs/performance.md
+bench: $(DEV) ## measure the live channel, see docs/performance.md
 	@$(BIN)/python -m benchmarks.live
 
-lock: ## write the lock files afresh from pyproject.toml (the only target that needs uv)
+lock: ## write the lock files again from pyproject.toml (the only target that needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv: install it, for example with 'pip install uv'." >&2; exit 1; }
 	$(LOCK) --group build --output-file requirements.lock
 	$(LOCK) --group build --group dev --constraint requirements.lock --output-file requirements-dev.lock
@@ -56,7 +56,7 @@ lock: ## write the lock files afresh from pyproject.toml (the only target that n
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --upgrade --generate-hashes \
 	--custom-compile-command "make lock"
 
-clean: ## remove everything made here but the data in .data
+clean: ## remove everything that make created, except the data in .data
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 	find src tests migrations -type d -name __pycache__ -prune -exec rm -rf {} +
 

@@ -1,1 +1,1 @@
-"""Timed figures, always as ratios against a floor measured in the same run; `make bench` runs them."""
+"""Benchmarks, as ratios to a floor measured in the same run; `make bench` runs them."""

@@ -1,7 +1,8 @@
-"""A process with many WebSocket clients that read as fast as they can: it costs the server's process no CPU.
+"""A process with many WebSocket clients that read as fast as they can, so that they use no CPU of the server's process.
 
-Spoken with the parent over standard input and output, a line each: it says "ready", then, asked "count", how many
-bytes have arrived, and, asked "lateness", how late the frames were by their `occurredAt`, in milliseconds.
+The parent talks to it in lines over standard input and output. It prints "ready" when all clients are connected. It
+answers "count" with the number of bytes received, "measure" with "measuring", and "lateness" with how late the frames
+were since then, by their `occurredAt`, in milliseconds.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ _OCCURRED = re.compile(rb'"occurredAt":"([^"]+)"')
 
 
 class Listener(asyncio.Protocol):
-    """One client; it never answers, for the server's pings are rarer than a benchmark is long."""
+    """One client. It answers no pings: a benchmark is over before the server sends one."""
 
     received = 0
     measures = False
@@ -39,7 +40,7 @@ class Listener(asyncio.Protocol):
         cast("asyncio.Transport", transport).write(self.request.encode())
 
     def data_received(self, data: bytes) -> None:
-        """Count; and note the lateness where asked for."""
+        """Count the bytes and, once asked to measure, note the lateness of frames."""
         Listener.received += len(data)
         if not self.connected.done():
             if b"CONNECTED" in data:
@@ -53,7 +54,7 @@ class Listener(asyncio.Protocol):
 
 
 async def main(port: int, path: str, count: int) -> None:
-    """Connect, then answer the parent until it closes the pipe."""
+    """Connect all clients, then answer the parent until it closes the pipe."""
     loop = asyncio.get_running_loop()
     clients = []
     for _ in range(count):

@@ -1,7 +1,7 @@
-"""What the live channel costs: each delivery against a bare loop over the same sockets, memory, and lateness.
+"""Measures the live channel: CPU of a delivery against a bare loop over the same sockets, memory, and lateness.
 
-The server is the real one, in this process; its sockets are real, in another. CPU is this process's own, by the
-operating system's account, so that the clients' and PostgreSQL's does not count.
+The real server runs in this process; its clients run in another. CPU is that of this process only, as the operating
+system counts it, so that the CPU of clients and PostgreSQL is not included.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ LISTENERS = 20  # as many as one user may have
 
 async def main() -> None:
     """Print a line for each figure."""
-    logging.disable(logging.INFO)  # what a benchmark costs is not to include writing about it
+    logging.disable(logging.INFO)  # the figures must not include the cost of logging
     with tempfile.TemporaryDirectory() as folder, embedded_postgres(Path(folder)) as url:
         settings = replace(
             Settings.from_environment({"SAAS_DATA_DIR": folder}), database_url=url, global_limit=None, auth_limit=None
@@ -101,7 +101,7 @@ class _Bench:
         self._path = f"/ws?token={token}"
 
     async def memory(self) -> None:
-        """What one more idle socket holds."""
+        """The memory of one more idle socket."""
         warm = await self._listeners(100)
         before = _resident()
         many = await self._listeners(SOCKETS)
@@ -113,9 +113,10 @@ class _Bench:
             await asyncio.sleep(0.05)
 
     async def fan_out(self, url: str) -> None:
-        """The CPU of a delivery, one event at a time and in bursts, against the bare loop."""
+        """The CPU of a delivery, one event at a time and in bursts, as a ratio to the bare loop."""
         listeners = await self._listeners(SOCKETS)
-        database = await asyncpg.connect(url)  # what follows is in no log, and a room that is ahead of its is given up
+        # The events below are published without being stored. A room ahead of its log would be closed, so move the log.
+        database = await asyncpg.connect(url)
         await database.execute("update organisations set last_seq = 1000000")
         await database.close()
         self._room = self._service.registry.rooms[self._admin.organisation_id]
@@ -152,7 +153,7 @@ class _Bench:
             await asyncio.sleep(0)
 
     async def lateness(self, where: str, port: int, bound: int) -> None:
-        """From commit to received, at a steady rate, with real commits."""
+        """Time from an event to its receipt, at a steady rate, with real transactions."""
         listeners = await self._listeners(LISTENERS, port)
         await _ask(listeners, "measure")
         begun = time.monotonic()
@@ -172,7 +173,7 @@ class _Bench:
         return Activity(id=ActivityId(new_id()), organisation_id=self._admin.organisation_id, seq=seq, event=event)
 
     async def _cpu(self, listeners: Process, act: Callable[[], Awaitable[None]]) -> float:
-        """Seconds of CPU this process used until everything had arrived."""
+        """Seconds of CPU that this process used until 95 % of the bytes had arrived."""
         expected = int(await _ask(listeners, "count")) + EVENTS * SOCKETS * len(self._frame) * 0.95
         before = time.process_time()
         await act()

@@ -1,7 +1,7 @@
-// Follow an organisation live and lose nothing, in a browser or in Node 22 and newer:
+// Follow an organisation live without losing an event, in a browser or in Node 22 and newer:
 // node listen.mjs URL ACCESS_TOKEN REFRESH_TOKEN
 
-/** Calls `onFrame` with every frame, each activity exactly once, through restarts and expiring tokens. */
+/** Calls `onFrame` with every frame, each activity exactly once, also after restarts and expired tokens. */
 export function follow(base, tokens, onFrame) {
   const place = {}; // where to resume: `after` and `epoch`
   let pause = 500; // milliseconds
@@ -22,16 +22,16 @@ export function follow(base, tokens, onFrame) {
       onFrame(frame);
     };
     socket.onclose = async ({ code }) => {
-      if ([4403, 1008, 1009].includes(code)) return; // not a member any more, or not behaving
+      if ([4403, 1008, 1009].includes(code)) return; // removed, too many messages or too large a message: stop
       if (code === 4401 && !(await refresh(base, tokens))) return; // the session is over: log in again
-      setTimeout(open, pause * (0.5 + Math.random())); // so that not all come back at once
+      setTimeout(open, pause * (0.5 + Math.random())); // random, so that not all clients reconnect at once
       pause = Math.min(2 * pause, 30_000);
     };
   };
   open();
 }
 
-/** Takes the next tokens if it can get them; returns false only when the session is over. */
+/** Stores the next tokens in `tokens`, if the server answers. Returns false only when the session is over. */
 async function refresh(base, tokens) {
   try {
     const reply = await fetch(base + "/api/auth/refresh", {

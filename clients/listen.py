@@ -1,4 +1,4 @@
-"""Follow an organisation live and lose nothing: python listen.py URL ACCESS_TOKEN REFRESH_TOKEN"""
+"""Follow an organisation live without losing an event: python listen.py URL ACCESS_TOKEN REFRESH_TOKEN"""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 
 async def follow(base: str, access: str, refresh: str) -> AsyncIterator[dict[str, Any]]:
-    """Every frame, each activity exactly once, through lost connections, restarts and expiring tokens."""
+    """Yields every frame, each activity exactly once, across lost connections, restarts and expired tokens."""
     place: dict[str, Any] = {}  # where to resume: "after" and "epoch"
     pause = 0.5  # seconds
     while True:
@@ -35,19 +35,19 @@ async def follow(base: str, access: str, refresh: str) -> AsyncIterator[dict[str
             code = closed.rcvd.code if closed.rcvd else None
         except (OSError, InvalidHandshake):
             pass
-        if code in (4403, 1008, 1009):  # not a member any more, or not behaving: do not come back
+        if code in (4403, 1008, 1009):  # removed, too many messages or too large a message: stop
             return
         if code == 4401:
             tokens = await asyncio.to_thread(_next_tokens, base, access, refresh)
             if tokens is None:  # the session is over: log in again
                 return
             access, refresh = tokens
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # so that not all come back at once
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311  # not all clients reconnect at once
         pause = min(2 * pause, 30)
 
 
 def _next_tokens(base: str, access: str, refresh: str) -> tuple[str, str] | None:
-    """The next pair, or the same one if there is no answer for now; None once the session is over."""
+    """The next pair of tokens, or the same pair when the server does not answer; None once the session is over."""
     body, headers = json.dumps({"refreshToken": refresh}).encode(), {"Content-Type": "application/json"}
     request = urllib.request.Request(base + "/api/auth/refresh", body, headers)  # noqa: S310
     try:

@@ -1,4 +1,4 @@
-"""What a client does: one person over HTTP, and one socket that remembers every frame."""
+"""Clients for tests: a person over HTTP, and a WebSocket client that keeps every frame."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ def fresh_email(name: str = "user") -> str:
 
 @dataclass
 class Person:
-    """Somebody signed in, with what their tokens let them do."""
+    """A signed-in person, and the requests that they can make."""
 
     http: httpx.AsyncClient
     id: str
@@ -40,7 +40,7 @@ class Person:
         return reply.json()["data"]
 
     async def refresh(self) -> None:
-        """Go on with the next pair of tokens."""
+        """Replace the tokens with the next pair."""
         reply = await self.http.post("/api/auth/refresh", json={"refreshToken": self.refresh_token})
         assert reply.status_code == 200, reply.text
         self.access_token = reply.json()["data"]["accessToken"]
@@ -105,7 +105,7 @@ def person(http: httpx.AsyncClient, data: dict[str, Any]) -> Person:
 
 @dataclass
 class Socket:
-    """An open socket; `frames` is all it has heard, CONNECTED first."""
+    """An open socket; `frames` has all frames that it received, CONNECTED first."""
 
     connection: ClientConnection
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Socket:
         return frame
 
     async def until(self, type_: str, seconds: float = 30) -> dict[str, Any]:
-        """The next frame of this type; those before it are in `frames`."""
+        """The next frame of this type; the frames before it are in `frames`."""
         async with asyncio.timeout(seconds):
             while True:
                 frame = await self.next(seconds)
@@ -128,7 +128,7 @@ class Socket:
         await self.connection.send(json.dumps({"type": type_, "payload": payload}))
 
     async def closed(self, seconds: float = 30) -> tuple[int, list[dict[str, Any]]]:
-        """The code it was closed with, and what came before that."""
+        """The close code, and the frames that came before it."""
         before: list[dict[str, Any]] = []
         async with asyncio.timeout(seconds):
             try:
@@ -143,7 +143,7 @@ class Socket:
 
 @asynccontextmanager
 async def listening(url: str, token: str, query: str = "", **options: Any) -> AsyncIterator[Socket]:  # noqa: ANN401  # what the client library takes
-    """A socket of the bearer of `token`, past its CONNECTED."""
+    """A socket opened with `token`, after its CONNECTED."""
     options.setdefault("compression", None)
     async with connect(f"{url}?token={token}{query}", max_queue=None, **options) as connection:
         socket = Socket(connection)

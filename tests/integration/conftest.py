@@ -16,10 +16,10 @@ from tests.integration.servers import SECRETS, ServerProcess, serving
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder for one test, which a PostgreSQL may live in.
+    """A folder for one test, in which a PostgreSQL may keep its data.
 
-    Not in one of pytest's own: each run of pytest closes those to other accounts, also those of a run that is not
-    over, and PostgreSQL is another account when we are root.
+    Not in a folder of pytest's: each run of pytest denies other accounts access to those, even while another run uses
+    them, and PostgreSQL runs under another account when the tests run as root.
     """
     with tempfile.TemporaryDirectory(prefix="saas-test-") as folder:
         yield Path(folder)
@@ -27,9 +27,9 @@ def tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
-    """A PostgreSQL server that never waits for the disk, however slow that is; the URL names its superuser.
+    """The URL of a PostgreSQL server, as its superuser. The server never waits for the disk, which may be slow.
 
-    Tests of what survives a crash of PostgreSQL itself start one of their own.
+    Tests of what survives a crash of PostgreSQL itself start a server of their own.
     """
     with tempfile.TemporaryDirectory(prefix="saas-tests-") as folder, embedded_postgres(Path(folder)) as url:
         for setting in ("synchronous_commit", "fsync"):
@@ -47,7 +47,7 @@ def database_url(cluster: str) -> str:
 
 @pytest.fixture
 def empty_database(cluster: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A database nothing has been done to, for this test alone."""
+    """An empty database, for this test only."""
     name = f"empty_{abs(hash(request.node.nodeid))}"
     asyncio.run(_execute(cluster, f"create database {name}"))
     yield cluster.replace("/saas?", f"/{name}?")
@@ -56,13 +56,13 @@ def empty_database(cluster: str, request: pytest.FixtureRequest) -> Iterator[str
 
 @pytest.fixture(scope="session")
 def environ(database_url: str) -> dict[str, str]:
-    """What a server for tests is told: the shared database, and no limits."""
+    """The environment of a server for tests: the shared database, and no rate limits."""
     return {"DATABASE_URL": database_url, "RATE_LIMIT_GLOBAL": "off", "RATE_LIMIT_AUTH": "off", **SECRETS}
 
 
 @pytest.fixture(scope="session")
 def server(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """The server that most tests talk to."""
+    """The server that most tests use."""
     with serving(tmp_path_factory.mktemp("server"), environ) as process:
         yield process
 
@@ -77,7 +77,7 @@ async def http(server: ServerProcess) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def superuser(database_url: str) -> AsyncIterator[asyncpg.Connection]:
-    """A look past row-level security, and a hand to change what no client could."""
+    """A connection that row-level security does not bind, to see and change what no client could."""
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
@@ -91,5 +91,5 @@ async def _execute(url: str, statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The top of the checkout."""
+    """The root directory of the checkout."""
     return Path(__file__).parents[2]

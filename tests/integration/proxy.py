@@ -1,4 +1,4 @@
-"""What lies between a server and its database, for tests that break it."""
+"""A proxy between a server and its database, for tests that break the connection."""
 
 import asyncio
 from contextlib import suppress
@@ -8,7 +8,7 @@ from tests.integration.servers import lasting_port
 
 
 class Proxy:
-    """A way over TCP to a database that listens on a Unix socket only."""
+    """A TCP proxy to a database that listens on a Unix socket only."""
 
     def __init__(self, database_url: str) -> None:
         self.port = lasting_port()
@@ -22,13 +22,13 @@ class Proxy:
         return f"postgresql://postgres@127.0.0.1:{self.port}/saas"
 
     async def mend(self) -> None:
-        """Let through whoever comes, and what was held back."""
+        """Accept connections, and let all data through, also what was held back."""
         self._flows.set()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
-        """Drop whoever is connected, and refuse all others."""
+        """Drop all connections, and refuse new ones."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -36,7 +36,7 @@ class Proxy:
             end.transport.abort()
 
     async def clog(self) -> None:
-        """Accept everything and let nothing through."""
+        """Accept connections and data, and let no data through."""
         self._flows.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

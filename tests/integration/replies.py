@@ -1,4 +1,4 @@
-"""What every reply must look like, whatever it says."""
+"""Checks of the form of replies: envelopes and problem documents."""
 
 import re
 from http import HTTPStatus
@@ -16,7 +16,7 @@ PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "requestId", "succe
 
 
 def granted(reply: httpx.Response, status: int = 200) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """The `data` of a success that is no list, after checking the envelope."""
+    """Checks the envelope of a success that is no list. Returns its `data`."""
     assert (reply.status_code, reply.headers["content-type"]) == (status, "application/json"), reply.text
     envelope = reply.json()
     assert envelope.keys() == {"success", "message", "data"}
@@ -27,7 +27,7 @@ def granted(reply: httpx.Response, status: int = 200) -> Any:  # noqa: ANN401  #
 
 
 def listed(reply: httpx.Response) -> tuple[list[dict[str, Any]], str | None]:
-    """The `data` of a list and its `nextCursor`, after checking the envelope."""
+    """Checks the envelope of a list. Returns its `data` and its `nextCursor`."""
     assert (reply.status_code, reply.headers["content-type"]) == (200, "application/json"), reply.text
     envelope = reply.json()
     assert envelope.keys() == {"success", "message", "data", "meta"}
@@ -37,7 +37,7 @@ def listed(reply: httpx.Response) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def refused(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """The problem document of a refusal, after checking that it is exactly as promised."""
+    """Checks that a reply is the problem document of this refusal. Returns the document."""
     assert reply.status_code == status, reply.text
     problem = well_refused(reply)
     assert problem["code"] == code
@@ -45,7 +45,7 @@ def refused(reply: httpx.Response, status: int, code: str) -> dict[str, Any]:
 
 
 def well_refused(reply: httpx.Response) -> dict[str, Any]:
-    """The problem document of a refusal, whichever it is, after checking that it is exactly as promised."""
+    """Checks that a reply is a correct problem document, of any refusal. Returns the document."""
     assert reply.headers["content-type"] == "application/problem+json", reply.text
     problem: dict[str, Any] = reply.json()
     assert problem.keys() == PROBLEM_KEYS | ({"errors"} if reply.status_code == 422 else set())

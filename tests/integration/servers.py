@@ -1,4 +1,4 @@
-"""Real processes: the `saas` command, started as anybody would start it, and stopped however a test wants."""
+"""Real server processes: starts the `saas` command as users do, and stops or kills it."""
 
 import os
 import random
@@ -21,10 +21,10 @@ SECRETS = {
 
 
 def lasting_port() -> int:
-    """A free port for a server that goes away and comes back to it.
+    """A free port for a server that stops and starts again on the same port.
 
-    Not one of those that systems give to outgoing connections: a client that connects again and again would in time
-    be given the very port that it calls, and be connected to itself.
+    Not one of the ports that systems assign to outgoing connections: a client that connects again and again would at
+    some time be assigned the port that it connects to, and be connected to itself.
     """
     while True:
         port = random.randrange(20_000, 32_000)  # noqa: S311
@@ -56,7 +56,7 @@ class ServerProcess:
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """As a crash would: no process of it gets to say anything."""
+        """Kill all its processes at once, as a crash would; none of them can send anything more."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -66,7 +66,7 @@ class ServerProcess:
 
 @contextmanager
 def serving(folder: Path, environ: Mapping[str, str], *arguments: str, port: int = 0) -> Iterator[ServerProcess]:
-    """A server on a free port, answering before the block begins; its log goes to `folder`."""
+    """A server on a free port, ready before the block begins; its log goes to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"serve-{time.monotonic_ns()}.log"
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}

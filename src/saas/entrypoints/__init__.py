@@ -1,1 +1,1 @@
-"""How the service is reached: settings, the command line, HTTP and WebSocket, and the root that wires it all."""
+"""The outermost layer: settings, the command line, HTTP, WebSocket and the composition root."""

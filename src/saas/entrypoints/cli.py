@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code is 0 when it was done or stopped, 1 when it failed, 2 when it was wrongly called.
+    """Run the command. Returns 0 when it completed or was stopped, 1 when it failed, 2 when it was called wrongly.
 
-    Errors of our own are written for people and shown in one line; any other is a defect and keeps its traceback.
+    Errors of our own are shown in one line, without a traceback; any other is a defect and keeps its traceback.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -40,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
     is_production = settings.environment is Environment.PRODUCTION
-    host: str = options.host or ("0.0.0.0" if is_production else "127.0.0.1")  # noqa: S104 - a container's only way out
+    host: str = options.host or ("0.0.0.0" if is_production else "127.0.0.1")  # noqa: S104 - published ports need it
     port: int = settings.port if options.port is None else options.port
     with reserved(host, port) as listener, _database(settings) as complete:
         migrate(complete)
-        # The app, here or in worker processes, reads its settings afresh.
+        # The app, in this process or in workers, reads its settings from the environment again.
         os.environ |= {"DATABASE_URL": complete.database_url or "", "PORT": str(listener.getsockname()[1])}
         return run(server_config(complete, host=host, port=port, workers=options.workers), listener)
 
@@ -63,7 +63,7 @@ def _refuse(message: str, code: int) -> int:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Settings]:
-    """The settings with a database in them, for which a server of our own runs meanwhile if none was given."""
+    """The settings with a database URL; if none was given, an embedded server runs while in the block."""
     if settings.database_url:
         yield settings
     else:
@@ -73,7 +73,7 @@ def _database(settings: Settings) -> Iterator[Settings]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Let SIGTERM, and the end of the terminal, unwind us like Ctrl-C, so that what we started is stopped."""
+    """Treat SIGTERM and SIGHUP (the terminal was closed) like Ctrl-C, so that the processes we started are stopped."""
     originals = {signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler)}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         originals[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""The composition root: the only place that names Postgres, and that says which adapter stands behind which port."""
+"""The composition root: the only module that names Postgres and says which adapter implements which port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,7 +38,7 @@ MigrationError = migrations.MigrationError
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """Everything that can be asked of the application."""
+    """All use cases of the application."""
 
     authenticate: Authenticate
     register: RegisterOrganisation
@@ -67,7 +67,7 @@ def wire(
     new_id: NewId,
     idle: timedelta,
 ) -> UseCases:
-    """Build every use case from ports: production and tests alike, with different adapters."""
+    """Build every use case from ports. Production and tests both call this, with different adapters."""
     return UseCases(
         authenticate=Authenticate(tokens, reads, clock),
         register=RegisterOrganisation(begin, passwords, tokens, notifier, clock, new_id, idle),
@@ -87,7 +87,7 @@ def wire(
 
 
 class Service:
-    """One process of the service: the use cases, the live channel, and what they run on."""
+    """One process of the service: the use cases, the live channel, and the adapters they use."""
 
     def __init__(self, settings: Settings) -> None:
         assert settings.database_url is not None, "the command line starts the embedded server"  # noqa: S101
@@ -118,7 +118,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serve while in the block. Raises `UnsafeRoleError` or `Unavailable` rather than start badly."""
+        """Serve while in the block. Raises `UnsafeRoleError` or `Unavailable` when it cannot start safely."""
         try:
             await self._database.require_safe_role()
             async with self.notifier.running():
@@ -129,12 +129,12 @@ class Service:
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the database to a revision. Raises `MigrationError`."""
+    """Bring the database to this revision. Raises `MigrationError`."""
     assert settings.database_url is not None, "the command line starts the embedded server"  # noqa: S101
     migrations.migrate(settings.database_url, revision)
 
 
 def current_revision(settings: Settings) -> str:
-    """Where a database is that has been migrated."""
+    """The revision of a database that has been migrated."""
     assert settings.database_url is not None, "as above"  # noqa: S101
     return migrations.current_revision(settings.database_url)

@@ -1,4 +1,4 @@
-"""Logs go to stderr and never show a token or a password, whoever wrote them."""
+"""Logs go to stderr and never show a token or a password, whichever library writes the line."""
 
 import json
 import logging
@@ -14,14 +14,14 @@ _SECRETS = (
     (re.compile(r"\$argon2[^\s\"'<>]+"), "[redacted]"),
     (re.compile(r"(://[^\s:/@]*:)[^\s/@]+(?=@)"), r"\1[redacted]"),
 )
-"""Queries of addresses, tokens elsewhere, JWTs anywhere, Authorization headers, hashes of passwords, passwords in
-URLs. Each pattern is linear in the text, which may be an attacker's."""
+"""In this order: queries of URLs, `token=` elsewhere, JWTs, Authorization headers, password hashes, passwords in URLs.
+Each pattern takes time linear in the text, since an attacker may have written it."""
 
 _STANDARD = vars(logging.makeLogRecord({})).keys() | {"message", "asctime", "taskName", "color_message"}
 
 
 def config(*, machine_readable: bool) -> dict[str, Any]:
-    """For `logging.config.dictConfig`, in every process: JSON lines for machines, plain ones for people."""
+    """The argument of `logging.config.dictConfig` for every process: JSON lines for machines, or plain text."""
     formatter = JsonFormatter if machine_readable else PlainFormatter
     return {
         "version": 1,
@@ -34,21 +34,21 @@ def config(*, machine_readable: bool) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "saas": {"level": "INFO"},
-            # A logger's own filter also holds where somebody else's handlers listen.
+            # The filter is on the logger, so that it also holds for handlers that others add.
             "uvicorn.error": {"level": "INFO", "filters": ["no_handshakes"]},
         },
     }
 
 
 def redact(text: str) -> str:
-    """The text without the tokens and passwords in it."""
+    """The text with tokens and passwords replaced."""
     for pattern, replacement in _SECRETS:
         text = pattern.sub(replacement, text)
     return text
 
 
 class HandshakeFilter(logging.Filter):
-    """Drops the line in which uvicorn tells the whole address, token and all, of each WebSocket."""
+    """Drops the line in which uvicorn logs the URL of each WebSocket, with its token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to keep the record."""
@@ -56,10 +56,10 @@ class HandshakeFilter(logging.Filter):
 
 
 class PlainFormatter(logging.Formatter):
-    """`12:34:56.789 INFO saas.module: message`; what does not fit on the line follows indented."""
+    """`12:34:56.789 INFO saas.module: message`; further lines of the message and the traceback follow, indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The redacted text, in which no message can pass for a line of its own."""
+        """The redacted text. No message can imitate another log line, since its further lines are indented."""
         parts = (record.getMessage(), _trace(self, record))
         text = "\n".join(part for part in parts if part).replace("\n", "\n    ")
         shown = "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
@@ -68,10 +68,10 @@ class PlainFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `exception`, and any `extra`."""
+    """One JSON object per line: `time` (RFC 3339, UTC), `level`, `logger`, `message`, `exception`, any `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The redacted object."""
+        """The JSON object, redacted."""
         content: dict[str, object] = {
             "time": _moment(record).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
@@ -85,7 +85,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _logger(record: logging.LogRecord) -> str:
-    """Named as errors are, `uvicorn.error` also tells that all is well."""
+    """The logger's name; `uvicorn.error` is shown as `uvicorn`, since it logs more than errors."""
     return "uvicorn" if record.name == "uvicorn.error" else record.name
 
 

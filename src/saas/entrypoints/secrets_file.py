@@ -1,4 +1,4 @@
-"""Secrets for development, made once and kept in the data directory, so that nothing has to be configured."""
+"""Secrets for development, generated once and kept in the data directory, so that nothing has to be configured."""
 
 import json
 import os
@@ -10,21 +10,21 @@ from pathlib import Path
 
 
 class SecretsFileError(Exception):
-    """The file can be neither read nor made; the message, which follows the directory's name, says what to do."""
+    """The file can be neither read nor created. The message continues a sentence after the directory's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSecrets:
-    """Signing secrets that nobody had to think of."""
+    """Signing secrets that were generated."""
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)
 
 
 def generated_secrets(data_dir: Path) -> GeneratedSecrets:
-    """The secrets in `<data_dir>/secrets.json`, the same for every process from the first call on.
+    """The secrets in `<data_dir>/secrets.json`. The first call creates the file; every process gets the same secrets.
 
-    The file is readable by its owner only and never seen half written. Raises `SecretsFileError`.
+    Only its owner can read the file, and no process sees it half written. Raises `SecretsFileError`.
     """
     path = data_dir / "secrets.json"
     try:
@@ -43,7 +43,7 @@ def generated_secrets(data_dir: Path) -> GeneratedSecrets:
 
 
 def _create(path: Path) -> None:
-    """Linking fails where the name is taken, so of two processes one wins and both read the winner's file."""
+    """Create the file. Linking fails when the name exists, so that two processes that race use the same file."""
     content = json.dumps({"access": secrets.token_urlsafe(48), "refresh": secrets.token_urlsafe(48)})
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix="secrets-", suffix=".tmp")
     try:

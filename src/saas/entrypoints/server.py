@@ -1,4 +1,4 @@
-"""How the app is served: one process, or several on one socket under a supervisor."""
+"""Runs the app under uvicorn: in this process, or in several worker processes on one socket."""
 
 import errno
 import logging
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 
 class CannotListenError(Exception):
-    """The address is not to be had; the message says what to do."""
+    """The server cannot listen on the address; the message says what to do."""
 
 
 def server_config(settings: Settings, *, host: str, port: int, workers: int) -> uvicorn.Config:
-    """All we tell uvicorn. Proxies are the app's business, and so is what may be logged about a request."""
+    """The whole configuration of uvicorn. The app itself handles proxy headers and writes the access log."""
     return uvicorn.Config(
         app="saas.entrypoints.http.app:create_app" if workers == 1 else "saas.entrypoints.server:create_worker_app",
         factory=True,
@@ -46,14 +46,14 @@ def server_config(settings: Settings, *, host: str, port: int, workers: int) -> 
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=75,  # longer than clients and proxies do, so that none meets a connection just being closed
+        timeout_keep_alive=75,  # longer than clients and proxies keep idle connections, so that they close them first
         timeout_graceful_shutdown=25,
         timeout_worker_healthcheck=30,
     )
 
 
 def run(config: uvicorn.Config, listener: socket.socket) -> int:
-    """Serve until told to stop; the exit code. Raises `CannotListenError`, and `KeyboardInterrupt` when interrupted."""
+    """Serve until stopped. Returns the exit code. Raises `CannotListenError`, or `KeyboardInterrupt` on Ctrl-C."""
     address = _address(config.host, listener.getsockname()[1])
 
     def announce() -> None:
@@ -71,7 +71,7 @@ def run(config: uvicorn.Config, listener: socket.socket) -> int:
 
 @contextmanager
 def reserved(host: str, port: int) -> Iterator[socket.socket]:
-    """The address bound, but not yet answering: whoever comes before we are ready is refused, not kept waiting.
+    """A socket bound to the address that does not listen yet: clients are refused, not kept waiting, until it does.
 
     Raises `CannotListenError`.
     """
@@ -84,7 +84,7 @@ def reserved(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def create_worker_app() -> ASGIApp:
-    """The app of one worker, which also ends when its supervisor was killed and can no longer end it."""
+    """The app of one worker process. The worker also ends when its supervisor was killed."""
     supervisor = multiprocessing.parent_process()
 
     def follow() -> None:

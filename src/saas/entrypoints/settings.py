@@ -1,4 +1,4 @@
-"""The environment, read once into a frozen `Settings`; every refusal names the variable and says what to do."""
+"""The environment, read once into a frozen `Settings`; every error names the variable and says what to do."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from saas.entrypoints.secrets_file import SecretsFileError, generated_secrets
 
 SHORTEST_SECRET = 32
-"""Bytes; HMAC-SHA-256 is no stronger than its key, and RFC 7518 section 3.2 asks for at least the hash's size."""
+"""Bytes. HMAC-SHA-256 is no stronger than its key, and RFC 7518, 3.2 requires at least the hash's size."""
 
 LONGEST_LIFETIME = timedelta(days=366)
 
@@ -25,7 +25,7 @@ _SIGNALS_SCHEMES = ("redis", "rediss", "valkey")
 
 
 class SettingsError(Exception):
-    """A variable cannot be used as it is; the message names it, says what to do and shows no secret."""
+    """A variable has an unusable value; the message names it, says what to do and shows no secret."""
 
     def __init__(self, variable: str, remedy: str) -> None:
         super().__init__(f"{variable} {remedy}")
@@ -33,14 +33,14 @@ class SettingsError(Exception):
 
 
 class RateLimit(NamedTuple):
-    """So many requests in so many seconds."""
+    """At most `requests` requests in `seconds` seconds."""
 
     requests: int
     seconds: int
 
 
 class Environment(StrEnum):
-    """Where the service runs; `PRODUCTION` forgives nothing."""
+    """Where the service runs; `PRODUCTION` requires secrets of sufficient length and logs JSON."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
@@ -48,11 +48,11 @@ class Environment(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the service is told from outside. Its `repr` shows no secret, so that it may be logged."""
+    """All settings of the service. Its `repr` shows no secret, so that it may be logged."""
 
     environment: Environment
     database_url: str | None = field(repr=False)
-    """`postgresql://...`, whichever accepted spelling was given; None asks for the embedded server."""
+    """`postgresql://...`, whichever accepted scheme was given; None means the embedded server."""
     access_secret: str = field(repr=False)
     refresh_secret: str = field(repr=False)
     access_lifetime: timedelta
@@ -60,18 +60,18 @@ class Settings:
     port: int
     data_dir: Path
     global_limit: RateLimit | None
-    """None switches it off, here and below."""
+    """None means no limit, here and below."""
     auth_limit: RateLimit | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     signals_url: str | None = field(repr=False)
-    """None signals through the database."""
+    """None means signals through the database."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings, an empty variable counting as unset.
+        """Read the settings; an empty variable counts as unset.
 
-        In development, secrets that are not given are read from the data directory and made there first if need
-        be. Raises `SettingsError`.
+        In development, secrets that are not given are read from the data directory, where they are generated on the
+        first call. Raises `SettingsError`.
         """
         source = _Source(environ)
         environment = source.environment()
@@ -171,7 +171,7 @@ class _Source:
             return None
         scheme, separator, rest = value.partition("://")
         if not separator or not rest or scheme.lower() not in schemes:
-            # Whatever was given may hold a password, so the message does not repeat it.
+            # The value may contain a password, so the message does not repeat it.
             raise SettingsError(
                 variable, f"does not start with {' or '.join(f'{s}://' for s in schemes)}. Set it like {example}."
             )

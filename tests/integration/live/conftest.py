@@ -1,4 +1,4 @@
-"""Two processes on one database, for all tests of the live channel that do them no harm."""
+"""Two server processes on one database, for the tests of the live channel that do not break them."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -19,7 +19,7 @@ def _pair(
 
 @pytest.fixture
 def pair(_pair: tuple[ServerProcess, ServerProcess]) -> Iterator[tuple[ServerProcess, ServerProcess]]:
-    """Two `saas serve`, as on two hosts, in which nothing goes wrong whatever is done to them."""
+    """Two `saas serve`, as on two hosts; the test fails when one of them logs an error."""
     before = [len(server.output()) for server in _pair]
     yield _pair
     for server, start in zip(_pair, before, strict=True):
@@ -30,6 +30,6 @@ def pair(_pair: tuple[ServerProcess, ServerProcess]) -> Iterator[tuple[ServerPro
 
 @pytest.fixture
 async def http(pair: tuple[ServerProcess, ServerProcess]) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the first."""
+    """An HTTP client of the first server."""
     async with httpx.AsyncClient(base_url=pair[0].url, timeout=30) as client:
         yield client

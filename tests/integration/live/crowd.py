@@ -1,7 +1,8 @@
 """A process with many sockets that read as fast as they can and note only how late each event was.
 
-Called with a port and tokens, a socket for each. It says "ready", and for every line it is sent, a line of JSON: of
-each socket the seq of all it has heard since the last line, their lateness in milliseconds, and its close code.
+Its arguments are a port and tokens; it opens a socket for each token and prints "ready". For every line on standard
+input it prints a line of JSON with, for each socket, the seqs received since the last line, how late they were in
+milliseconds, and the close code.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ _PLACE = re.compile(rb'"seq":(\d+),"occurredAt":"([^"]+)"\}$')
 
 
 class Sprinter(Ear):
-    """Notes how late what it hears is."""
+    """Notes the seq of each event and how late it was."""
 
     def __init__(self, request: bytes) -> None:
         super().__init__(request)

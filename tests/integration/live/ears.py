@@ -1,4 +1,4 @@
-"""A socket that notes all it hears and says what it is told to, next to no library: fast, and free to misbehave."""
+"""A WebSocket client of our own, without a library: fast, and able to break the protocol. It keeps all it receives."""
 
 import asyncio
 import base64
@@ -15,11 +15,11 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 PATIENCE = 120.0
-"""Seconds after which a test gives up; nothing is expected to take as long."""
+"""Seconds after which a test fails; nothing is expected to take so long."""
 
 
 class Frame(msgspec.Struct, rename="camel"):
-    """What the server said; control frames have no `seq` of their own."""
+    """A message from the server; control messages have no `seq`."""
 
     type: str
     payload: dict[str, Any]
@@ -30,7 +30,7 @@ class Frame(msgspec.Struct, rename="camel"):
 
     @property
     def lateness(self) -> float:
-        """Seconds from the event to its arrival."""
+        """Seconds from the event to its receipt."""
         assert self.occurred_at is not None
         return self.heard_at - self.occurred_at.timestamp()
 
@@ -41,7 +41,7 @@ TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
 class Ear(asyncio.Protocol):
-    """A WebSocket client that hears everything and says only what it is told to, be it nonsense."""
+    """A WebSocket client that keeps every message, and sends only what a test tells it to, also invalid frames."""
 
     def __init__(self, request: bytes) -> None:
         self.status = 0
@@ -94,7 +94,7 @@ class Ear(asyncio.Protocol):
         return data[at:]
 
     def heard(self, opcode: int, body: bytes, now: float) -> None:
-        """Take in one frame."""
+        """Handle one frame from the server."""
         if opcode == TEXT:
             frame = _decoder.decode(body)
             frame.heard_at = now
@@ -113,7 +113,7 @@ class Ear(asyncio.Protocol):
                 future.set_result(None)
 
     async def until(self, condition: Callable[["Ear"], object], seconds: float = PATIENCE) -> None:
-        """Wait until the condition holds; that the connection is lost before fails the test."""
+        """Wait until the condition holds; the test fails when the connection is lost before."""
         if not condition(self):
             future = asyncio.get_running_loop().create_future()
             self._waiting.append((condition, future))
@@ -127,7 +127,7 @@ class Ear(asyncio.Protocol):
         await self.until(lambda ear: ear.frames and ear.frames[-1].seq >= seq, seconds)
 
     async def closed(self, seconds: float = PATIENCE) -> int | None:
-        """The code that it was closed with, if the server said one."""
+        """Wait for the end of the connection. Returns the close code, if the server sent one."""
         await self.until(lambda ear: ear.is_lost, seconds)
         return self.close_code
 
@@ -136,7 +136,7 @@ class Ear(asyncio.Protocol):
         return [frame for frame in self.frames if frame.seq]
 
     def say(self, body: bytes, opcode: int = TEXT, *, is_last: bool = True) -> None:
-        """One frame, masked with zeros, as clients must (RFC 6455, 5.3)."""
+        """Send one frame, masked, as RFC 6455, 5.3 requires of clients; the mask is zero."""
         length = len(body)
         if length < 126:
             size = bytes([0x80 | length])
@@ -151,7 +151,7 @@ class Ear(asyncio.Protocol):
 
 
 class Sluggish(Ear):
-    """Reads a little at a time, and can be told to pause in between."""
+    """A slow client: reads a little at a time, and pauses in between for `pause` seconds."""
 
     pause = 0.0
 
@@ -180,7 +180,7 @@ AnyEar = TypeVar("AnyEar", bound=Ear)
 async def dialled(
     kind: type[AnyEar], port: int, query: str = "", *, headers: str = "", receive_buffer: int | None = None
 ) -> AnyEar:
-    """A socket whose handshake has been answered, however that went."""
+    """A client of this kind whose handshake has been answered, with any status."""
     request = handshake(port, query, headers)
     sock = socket.socket()
     if receive_buffer is not None:
@@ -194,19 +194,19 @@ async def dialled(
 
 
 async def dial(port: int, query: str = "", *, headers: str = "", receive_buffer: int | None = None) -> Ear:
-    """The same, of the usual kind."""
+    """An `Ear` whose handshake has been answered, with any status."""
     return await dialled(Ear, port, query, headers=headers, receive_buffer=receive_buffer)
 
 
 async def sluggish(port: int, query: str) -> Sluggish:
-    """One that has caught up."""
+    """A slow client that has received everything up to now."""
     slow = await dialled(Sluggish, port, query, receive_buffer=16_384)
     await slow.until(lambda ear: ear.frames and ear.frames[-1].seq >= ear.frames[0].payload["seq"])
     return slow
 
 
 async def listen(port: int, token: str, query: str = "", *, receive_buffer: int | None = None) -> Ear:
-    """A socket past its CONNECTED."""
+    """An `Ear` opened with `token`, after its CONNECTED."""
     ear = await dial(port, f"token={token}{query}", receive_buffer=receive_buffer)
     assert ear.status == 101, ear.head
     await ear.until(lambda ear: ear.frames)
@@ -216,7 +216,7 @@ async def listen(port: int, token: str, query: str = "", *, receive_buffer: int 
 
 @asynccontextmanager
 async def audience(ports: Iterable[int], token: str, query: str = "") -> AsyncIterator[list[Ear]]:
-    """A socket of the bearer of `token` for each of the ports."""
+    """For each of the ports, an `Ear` opened with `token`."""
     ears: list[Ear] = []
     try:
         for port in ports:
@@ -228,7 +228,7 @@ async def audience(ports: Iterable[int], token: str, query: str = "") -> AsyncIt
 
 
 def assert_saw(ear: Ear, feed: list[dict[str, Any]], after: int | None = None) -> None:
-    """The socket heard exactly the feed, in order: from `after` on, or from where it was when it connected."""
+    """The client received exactly the feed, in order: after `after`, or after the seq of its CONNECTED."""
     start = ear.frames[0].payload["seq"] if after is None else after
     heard, expected = ear.activities, [entry for entry in feed if entry["seq"] > start]
     seqs, wanted = [frame.seq for frame in heard], [entry["seq"] for entry in expected]

@@ -1,4 +1,4 @@
-"""A server in the process of the test, for what only a look inside can show."""
+"""A server in the process of the test, for tests that look at its internal state."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from saas.entrypoints.settings import Settings
 
 @asynccontextmanager
 async def inside(folder: Path, database_url: str) -> AsyncIterator[tuple[Service, int]]:
-    """The service and the port that it answers on."""
+    """The service, and the port that it listens on."""
     settings = Settings.from_environment({"SAAS_DATA_DIR": str(folder)})
     settings = replace(settings, database_url=database_url, global_limit=None, auth_limit=None)
     service = Service(settings)
@@ -37,6 +37,6 @@ async def inside(folder: Path, database_url: str) -> AsyncIterator[tuple[Service
 
 
 def protocol_of(socket: LiveSocket) -> DirectWebSocketProtocol:
-    """The server's side of the connection."""
+    """The server's protocol object of this connection."""
     assert isinstance(socket.line, DirectWebSocketProtocol)
     return socket.line

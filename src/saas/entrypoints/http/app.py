@@ -1,4 +1,4 @@
-"""The ASGI application: controllers, error handling and documentation, with the edge around them."""
+"""The ASGI application: controllers, error handling and documentation, wrapped in the `Edge`."""
 
 import os
 from importlib.metadata import version
@@ -26,13 +26,13 @@ from saas.entrypoints.settings import Settings
 
 
 def create_app() -> ASGIApp:
-    """The application as the environment describes it; what servers are pointed at."""
+    """The application with the settings of the environment; servers call this factory."""
     settings = Settings.from_environment(os.environ)
     return build_app(Service(settings), settings)
 
 
 def build_app(service: Service, settings: Settings) -> ASGIApp:
-    """The application around one service."""
+    """The application that serves this service."""
     app = Litestar(
         route_handlers=[
             AuthController,

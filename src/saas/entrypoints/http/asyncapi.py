@@ -1,4 +1,4 @@
-"""The live channel described in AsyncAPI 3, generated from the types that are sent, and a page to read it."""
+"""The AsyncAPI 3 document of the live channel, generated from the message types, and a page that shows it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,17 +16,18 @@ Connect with an access token: `?token=`, an `Authorization` header, or a first m
 The first frame is `CONNECTED`; then every activity of the organisation follows, in the order of `seq`.
 
 **To lose nothing**, remember the `seq` of the last frame (and the `epoch` of `CONNECTED`), and reconnect with
-`?after=<seq>&epoch=<epoch>`: what was missed comes first, each activity exactly once. A `RESYNC` says that it cannot.
+`?after=<seq>&epoch=<epoch>`. The server first sends what was missed, each activity exactly once, or a `RESYNC` when it
+cannot: then reload what you show, and go on from its `seq`.
 
 | close code | meaning | what to do |
 |---|---|---|
 | 4401 | token expired or session ended | refresh, then reconnect |
 | 4403 | no longer a member | stop |
-| 4408 | too slow to keep up | reconnect with `after` |
-| 1008, 1009 | flooding, a frame over 64 KiB | stop |
-| 1002, 1007 | a frame that breaks the protocol, text that is not UTF-8 | mend the client |
-| 1011 | an error on our side, a ping that was not answered | reconnect with `after`, later, with jitter |
-| 1012, 1013 | restarting, full | reconnect later, with jitter |
+| 4408 | the client reads too slowly | reconnect with `after` |
+| 1008, 1009 | too many messages from the client, a message over 64 KiB | stop |
+| 1002, 1007 | a frame that breaks the protocol, text that is not UTF-8 | fix the client |
+| 1011 | an error in the server, or the client did not answer a ping | reconnect with `after`, later, with jitter |
+| 1012, 1013 | the server restarts, or has too many connections | reconnect with `after`, later, with jitter |
 """
 
 PLACE: dict[str, Any] = {
@@ -34,9 +35,9 @@ PLACE: dict[str, Any] = {
     "seq": {"type": "integer", "description": "1, 2, 3, ... in the organisation, without gaps; the feed's own."},
     "occurredAt": {"type": "string", "format": "date-time"},
 }
-"""What every activity carries besides its payload."""
+"""The fields of every activity besides `type` and `payload`."""
 
-# By hand, since the viewer that `litestar-offline-docs` carries knows AsyncAPI 2 only.
+# Our own page, since the viewer in `litestar-offline-docs` supports AsyncAPI 2 only.
 PAGE = Path(__file__).with_name("live.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""The bearer's proof: an access token (RFC 6750) becomes an Actor before anything else of the request is read."""
+"""Authentication: the access token (RFC 6750) is exchanged for an `Actor` before the rest of the request is read."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ def bearer_token(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
 
 
 async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Guard: whoever passes is proven. Raises `NotAuthenticated` or `SessionEnded`."""
+    """Guard: prove the actor and store it in the scope. Raises `NotAuthenticated`, `SessionEnded` or `Unavailable`."""
     token = bearer_token(connection)
     if not token:
         is_there = bool(connection.headers.get("authorization"))
@@ -28,11 +28,11 @@ async def require_actor(connection: ASGIConnection[Any, Any, Any, Any], _: BaseR
 
 
 def is_foreign(socket: ASGIConnection[Any, Any, Any, Any]) -> bool:
-    """Whether a browser says that a page of another host opened this (RFC 6455, 10.2)."""
+    """Whether a page of another host opened this socket, by the browser's Origin header (RFC 6455, 10.2)."""
     origin = socket.headers.get("origin")
     if origin is None:
         return False
     try:
         return urlsplit(origin).netloc.lower() != socket.headers.get("host", "").lower()
-    except ValueError:  # it cannot be read, so it is not ours
+    except ValueError:  # an unreadable Origin cannot be ours
         return True

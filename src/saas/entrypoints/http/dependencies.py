@@ -1,4 +1,4 @@
-"""What handlers are given: they name it in their signature, by its type here and the parameter's name."""
+"""The dependencies of handlers: a handler declares a parameter with one of these types and its fixed name."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from saas.application.actor import Actor
 from saas.entrypoints.composition import Service, UseCases
 
 Use = NamedDependency[SkipValidation[UseCases]]
-"""`use`: everything that can be asked of the application."""
+"""`use`: all use cases of the application."""
 
 CurrentActor = NamedDependency[SkipValidation[Actor]]
-"""`actor`: who is asking; for handlers behind the guard `require_actor`."""
+"""`actor`: the authenticated actor; only for handlers with the guard `require_actor`."""
 
 CurrentService = NamedDependency[SkipValidation[Service]]
-"""`service`: this process of it."""
+"""`service`: the service of this process."""
 
 
 def provided(service: Service) -> dict[str, Provide]:

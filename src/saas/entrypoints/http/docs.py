@@ -1,4 +1,4 @@
-"""/docs: Swagger UI from files of ours, so that it works with no internet, and the OpenAPI document it shows."""
+"""/docs: the OpenAPI document, and Swagger UI to show it, from local files so that it works without the internet."""
 
 import re
 from http import HTTPStatus
@@ -19,13 +19,13 @@ from litestar.response import File
 ASSETS = "/docs-assets"
 
 DESCRIPTION = """
-Organisations, invites, plans with seats, an activity feed, and a [live channel](/docs/live) at `/ws` that shows it
-as it happens.
+Organisations, members and their roles, invites, plans with seats, an activity feed, and a [live channel](/docs/live)
+at `/ws` that sends each activity as it happens.
 
 **To try it here**: send *Register*, copy `accessToken` from the reply, press **Authorize** and paste it.
 
-A client address may send 100 requests a minute, of which 10 to `/api/auth/*` and `accept-invite` together, unless the
-server is set up otherwise; beyond that it is answered 429 until the seconds in `Retry-After` are over.
+A client address may send 100 requests a minute, and 10 of them to `/api/auth/*` and `accept-invite` together, unless
+the server is configured otherwise. Further requests get a 429 until the seconds in `Retry-After` have passed.
 
 Every reply carries `X-Request-ID`. Refusals are problem details (RFC 9457) whose `code` is stable:
 {codes}.
@@ -66,7 +66,7 @@ _ASSETS = {path.name: path for path in _STATIC.iterdir() if path.is_file()}
 
 @get(ASSETS + "/{name:str}", include_in_schema=False)
 async def asset(name: FromPath[str]) -> File:
-    """A file of Swagger UI, out of the package that carries them."""
+    """A file of Swagger UI, from the package `litestar-offline-docs`."""
     if name not in _ASSETS:
         raise NotFoundException
     return File(_ASSETS[name], media_type=guess_type(name)[0], content_disposition_type="inline")
@@ -83,7 +83,7 @@ class _Json(JsonRenderPlugin):
 
 
 def _edited(generated: dict[str, Any]) -> dict[str, Any]:
-    """The generated document with what Litestar cannot say: readable names, and which bodies may be left out."""
+    """The generated document with what Litestar cannot express: readable names, and which bodies are optional."""
     text = msgspec.json.encode(generated).decode()
     for name in generated["components"]["schemas"]:
         text = text.replace(f'schemas/{name}"', f'schemas/{_public(name)}"')
@@ -92,7 +92,7 @@ def _edited(generated: dict[str, Any]) -> dict[str, Any]:
     document["components"]["schemas"] = schemas
     for name, schema in schemas.items():
         schema["title"] = name
-        if "enum" in schema:  # a default or an example of one field has become the enumeration's
+        if "enum" in schema:  # Litestar moves one field's default and examples to the enumeration
             schema.pop("default", None)
             schema.pop("examples", None)
         if "success" in schema.get("properties", ()):
@@ -107,7 +107,7 @@ def _edited(generated: dict[str, Any]) -> dict[str, Any]:
 
 
 def _public(name: str) -> str:
-    """`Success_saas.application.views.MemberView_` is MemberReply outside, `MemberView` is Member."""
+    """The public name: `Success_saas.application.views.MemberView_` becomes MemberReply, `MemberView` Member."""
     if envelope := _ENVELOPE.fullmatch(name):
         kind, content = envelope.groups()
         return content.replace("NoneType", "Empty").removesuffix("View") + {"Success": "Reply"}.get(kind, kind)
@@ -120,6 +120,6 @@ def _camel(name: str) -> str:
 
 
 def _refuse_unknown(request: Request[Any, Any, Any]) -> None:
-    """Leave what is no page of ours to our own 404; Litestar has a catch-all here that answers in HTML."""
+    """Answer unknown addresses under /docs with our own 404; Litestar's catch-all route here answers in HTML."""
     if request.path_params:
         raise NotFoundException

@@ -1,7 +1,7 @@
-"""The last second of a process: told to stop, it says so before it stops answering.
+"""Draining: after SIGTERM the process still accepts requests for one second, while load balancers learn that it stops.
 
-Readiness turns 503 and sockets are closed with 1012 while requests are still accepted; then the server goes on as
-it does without us: it stops listening, finishes what is in flight and ends.
+During that second readiness is 503 and sockets are closed with 1012. Then the server's own shutdown follows: it stops
+listening, completes the requests in flight and ends.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ DRAIN_SECONDS = 1.0
 
 
 def drain_on_sigterm(service: Service) -> None:
-    """Put ourselves before the server's own handler of SIGTERM; to be called once that is installed."""
+    """Install a handler of SIGTERM that calls the server's own handler later; call once that one is installed."""
     server_handler = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(server_handler):
         return

@@ -1,4 +1,4 @@
-"""Before routing: who asks, under which request id, and whether they ask too often. After it: the access log."""
+"""Before routing: request id, client address and rate limits. After it: the access log."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Edge:
-    """The outermost ASGI application; replies to everything, also to what has no route, pass through it."""
+    """The outermost ASGI application; all replies pass through it, those to unknown routes included."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], settings: Settings) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         method = str(scope.get("method", "WEBSOCKET"))
-        if method == "HEAD":  # RFC 9110, 9.3.2: as GET; servers leave the body out by themselves
+        if method == "HEAD":  # RFC 9110, 9.3.2: handled like GET; the server omits the body
             scope = cast("HTTPScope", {**scope, "method": "GET"})
         headers = scope["headers"]
         request_id = _header(headers, b"x-request-id")
@@ -54,7 +54,7 @@ class Edge:
         state["request_id"] = request_id.decode()
         if scope["type"] == ScopeType.WEBSOCKET:
             state["query"] = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-            scope["query_string"] = b""  # it holds a token, and servers log what they find here
+            scope["query_string"] = b""  # it may contain a token, and servers log it
 
         started = time.monotonic()
         extra = [(b"x-request-id", request_id)]
@@ -84,7 +84,7 @@ class Edge:
                     headers={"Retry-After": str(wait)},
                 )
             elif scope["type"] == ScopeType.WEBSOCKET and normalize_path(scope["path"]) != "/ws":
-                # Litestar would close the unopened socket, which servers answer with an empty 403.
+                # Litestar would close the socket before accepting it, which servers turn into an empty 403.
                 await reject(scope, send_with_headers, HTTPStatus.NOT_FOUND, *HTTP_CODES[HTTPStatus.NOT_FOUND])
             else:
                 await self._app(scope, receive, send_with_headers)
@@ -92,8 +92,8 @@ class Edge:
             _log(method, scope["path"], status, started, request_id.decode())
 
     def _count(self, scope: Scope, extra: list[tuple[bytes, bytes]], now: float) -> tuple[bool, int]:
-        """Count the request against its limits; adds their headers, says whether it may pass and how long to wait."""
-        path = normalize_path(scope["path"])  # as routing does: "//api//auth/login" is no way around a limit
+        """Count the request and add the limits' headers to `extra`. Returns whether it may pass and seconds to wait."""
+        path = normalize_path(scope["path"])  # as routing does, so that "//api//auth/login" is counted too
         if path in ("/health", "/health/ready"):
             return True, 0
         limiters = [self._global]
@@ -113,7 +113,7 @@ class Edge:
 
 
 def _log(method: str, path: str, status: int, started: float, request_id: str) -> None:
-    """Write a line to the access log, unless it was a health probe that found all well."""
+    """Write a line to the access log, except for a health probe that was answered with 200."""
     if not (path.startswith("/health") and status == HTTPStatus.OK):
         access_log.info("%s %s %s %.1fms %s", method, path, status, (time.monotonic() - started) * 1000, request_id)
 

@@ -1,4 +1,4 @@
-"""Refusals on the wire: problem details (RFC 9457) that a client of the simple envelope can read too."""
+"""Error replies: problem details (RFC 9457) that also have the keys of the simple envelope."""
 
 import logging
 import re
@@ -54,18 +54,18 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One field that breaks a rule."""
+    """One field of the request that breaks a rule, and how."""
 
     field: str
     message: str
 
 
 NO_BODY = FieldError("body", "'data'")
-"""What Litestar makes of a request without a body, for a handler that wants one."""
+"""The error that Litestar reports when a request has no body and the handler requires one."""
 
 
 class Problem(msgspec.Struct, frozen=True, rename="camel"):
-    """What every refusal looks like; `code` is stable, `detail` says what to do."""
+    """The body of every refusal; `code` is stable, `detail` says what to do."""
 
     type: str
     title: str
@@ -86,7 +86,7 @@ def problem(
     detail: str,
     errors: Sequence[FieldError] | msgspec.UnsetType = msgspec.UNSET,
 ) -> Response[bytes]:
-    """The reply for a refusal, with the headers its status calls for."""
+    """The reply for a refusal, with the headers that its status requires."""
     body, headers = _described(scope, status, code, detail, errors)
     return Response(body, status_code=status, media_type=PROBLEM_JSON, headers=headers)
 
@@ -94,7 +94,7 @@ def problem(
 async def reject(
     scope: Scope, send: Send, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse outside any route: before routing, or a WebSocket's handshake by the ASGI extension for that."""
+    """Refuse outside a route: before routing, or a WebSocket's handshake (ASGI extension `websocket.http.response`)."""
     body, status_headers = _described(scope, status, code, detail, msgspec.UNSET)
     kind = "http.response" if scope["type"] == ScopeType.HTTP else "websocket.http.response"
     described = {"Content-Type": PROBLEM_JSON, "Content-Length": str(len(body)), **status_headers, **(headers or {})}
@@ -158,7 +158,7 @@ def _broken_rules(request: Request[Any, Any, Any], errors: Sequence[FieldError])
 
 
 def _field_error(key: str, message: str) -> FieldError:
-    """Litestar's words with the field's name where clients look for it."""
+    """Litestar's message with the field's name in `field`, where clients look for it."""
     missing = _MISSING.search(message)
     path = [part for part in (key, missing[1] if missing else "") if part and part != "data"]
     field = ".".join(path) or "body"
@@ -168,7 +168,7 @@ def _field_error(key: str, message: str) -> FieldError:
 
 
 def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    if error.status_code not in HTTP_CODES:  # Litestar's own failures, and nothing that a client could cause
+    if error.status_code not in HTTP_CODES:  # a failure of Litestar itself, which no client can cause
         return _broken(request, error)
     code, detail = HTTP_CODES[error.status_code]
     if error.status_code == HTTPStatus.BAD_REQUEST and error.detail:
@@ -182,7 +182,7 @@ def _http(request: Request[Any, Any, Any], error: HTTPException) -> Response[byt
 
 
 def allowed_methods(listed: Iterable[str]) -> str:
-    """The Allow header of Litestar's list, with the HEAD that we answer and without the WebSocket that is no method."""
+    """The Allow header: sorted, with HEAD where GET is allowed and without WebSocket, which is not a method."""
     methods = {method for method in listed if method.isupper()}
     return ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
 
@@ -211,7 +211,7 @@ ANY_ROUTE = (429, 500, 503)
 
 
 def problems(*statuses: int, anywhere: tuple[int, ...] = ANY_ROUTE) -> dict[int, ResponseSpec]:
-    """The refusals of a route, for its API description; those `anywhere` are what any route may give."""
+    """The refusals of a route, for its API description; `anywhere` has those that every route may give."""
     return {
         status: ResponseSpec(
             Problem, generate_examples=False, media_type=PROBLEM_JSON, description=HTTPStatus(status).phrase

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can serve."""
+"""Health routes: whether the process works, and whether it can serve."""
 
 from litestar import get
 
@@ -10,13 +10,13 @@ from saas.entrypoints.http.messages import HealthView
 
 @get("/health", summary="Alive", tags=["Health"], responses=problems(anywhere=(500,)))
 async def health() -> HealthView:
-    """The process answers; no database is involved, so that its outage does not get us restarted."""
+    """The process answers. The database is not asked, so that its outage does not lead to a restart."""
     return HealthView("ok")
 
 
 @get("/health/ready", summary="Ready", tags=["Health"], responses=problems(anywhere=(500, 503)))
 async def ready(service: CurrentService) -> HealthView:
-    """Requests can be served; 503 while the database is away or the process is shutting down."""
+    """Requests can be served; 503 while the database cannot be reached or the process is shutting down."""
     if service.draining:
         raise Unavailable
     await service.reads.ping()

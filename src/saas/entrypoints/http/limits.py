@@ -1,7 +1,7 @@
 """Rate limits for each client address: fixed windows, counted in this process.
 
-By hand, because the storages of rate limiting libraries look through all clients to forget one; here all windows
-are equally long, so that the oldest is always first.
+Our own, because the storages of rate limiting libraries search all clients to delete one window. Here all windows are
+equally long, so that the oldest is always first.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ _WITH_PORT = re.compile(r"\[([^\]]+)\](?::\d+)?|([^:]+):\d+")
 
 
 class Verdict(NamedTuple):
-    """Whether a request is within its limit, and what is left of it."""
+    """Whether a request is within its limit, how many more are allowed, and seconds until the window ends."""
 
     allowed: bool
     remaining: int
@@ -35,7 +35,7 @@ class _Window:
 
 
 class RateLimiter:
-    """Counts requests; at most `MAX_CLIENTS` are remembered, beyond that the oldest window is forgotten."""
+    """Counts requests for each client; when there are more than `MAX_CLIENTS`, the oldest window is deleted."""
 
     def __init__(self, name: str, requests: int, seconds: int) -> None:
         self.policy = f'"{name}";q={requests};w={seconds}'
@@ -45,7 +45,7 @@ class RateLimiter:
         self._windows: OrderedDict[str, _Window] = OrderedDict()
 
     def hit(self, client: str, now: float) -> Verdict:
-        """Count one request of this client at `now`, in seconds of a clock that never goes back."""
+        """Count one request of this client at `now`, in seconds of a monotonic clock."""
         while self._windows and next(iter(self._windows.values())).ends_at <= now:
             self._windows.popitem(last=False)
         window = self._windows.get(client)
@@ -63,10 +63,10 @@ class RateLimiter:
 
 
 def client_address(peer: str, forwarded_for: Iterable[str], trusted: tuple[IPNetwork, ...]) -> str:
-    """The address to count by: the peer's, unless it is a trusted proxy; then the last one that is not.
+    """The client's address, to count by: the peer's or, behind trusted proxies, the last one that is no such proxy.
 
-    X-Forwarded-For is read from its end, where our own proxies write; what a client puts in front is never
-    reached. An IPv6 subscriber has a whole /64 of addresses, which counts as one.
+    X-Forwarded-For is read from its end, where our own proxies append; addresses that a client wrote itself are never
+    reached. IPv6 addresses of one /64 count as one, since a subscriber gets the whole /64.
     """
     address = peer
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
@@ -81,7 +81,7 @@ def client_address(peer: str, forwarded_for: Iterable[str], trusted: tuple[IPNet
 
 
 def _without_port(hop: str) -> str:
-    """`192.0.2.1:4711` and `[2001:db8::1]:4711`, as some proxies write them, without what follows the address."""
+    """The address without its port; some proxies write `192.0.2.1:4711` or `[2001:db8::1]:4711`."""
     found = _WITH_PORT.fullmatch(hop)
     return found[1] or found[2] if found else hop
 
@@ -92,7 +92,7 @@ def _is_trusted(address: str, trusted: tuple[IPNetwork, ...]) -> bool:
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """None if it is no address; what a socket for both families shows as `::ffff:192.0.2.1` is IPv4."""
+    """The address; None when it is none. `::ffff:192.0.2.1`, as dual-stack sockets show IPv4, becomes IPv4."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

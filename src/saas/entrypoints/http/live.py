@@ -1,4 +1,4 @@
-"""/ws: handshake, client messages and closing of one socket. Events are written by `Room`."""
+"""/ws: handshake, client messages and closing of one socket. `Room` writes the events."""
 
 import asyncio
 import logging
@@ -32,24 +32,24 @@ Socket = WebSocket[Any, Any, Any]
 
 
 class UpgradeRequiredError(HTTPException):
-    """The live channel speaks WebSocket only."""
+    """The live channel is available over WebSocket only."""
 
     status_code = 426
 
 
 @get("/ws", include_in_schema=False)
 async def plain_get() -> None:
-    """Answer a request without an upgrade (RFC 9110, 15.5.22)."""
+    """Answer a request without an upgrade with 426 (RFC 9110, 15.5.22)."""
     raise UpgradeRequiredError(headers={"Upgrade": "websocket", "Connection": "Upgrade"})
 
 
 @websocket("/ws")
 async def live(socket: Socket, service: CurrentService) -> None:
-    """One connection from handshake to end."""
+    """Serve one connection from its handshake to its end."""
     conversation = _Conversation(socket, service)
     try:
         await conversation.hold()
-    except OSError:  # what servers raise when the peer has left (ASGI 2.4)
+    except OSError:  # servers raise it when the connection is lost (ASGI 2.4)
         pass
     except Exception:
         request_id = socket.scope["state"]["request_id"]
@@ -61,7 +61,7 @@ async def live(socket: Socket, service: CurrentService) -> None:
 
 
 class _Conversation:
-    """What is said on one socket."""
+    """Serves one socket: its handshake, the messages of its client, and its closing."""
 
     def __init__(self, socket: Socket, service: Service) -> None:
         self._socket = socket
@@ -93,7 +93,7 @@ class _Conversation:
             await self._serve(*entered)
 
     async def fail(self) -> None:
-        """Tell the client that something went wrong here: 500 before the handshake, 1011 after it."""
+        """Report an internal error to the client: status 500 before the handshake, close code 1011 after it."""
         if self._is_accepted:
             self._line.close(CloseCode.INTERNAL_ERROR, "Something went wrong on our side; reconnect with after=<seq>")
         else:
@@ -101,19 +101,19 @@ class _Conversation:
             await self._reject(500, "internal_error", detail)
 
     def end(self) -> None:
-        """The connection is over; to be called however it went."""
+        """Unregister the socket; to be called once the connection is over, after errors too."""
         if self._live is not None:
             self._service.registry.remove(self._live)
 
     async def wait_closed(self) -> None:
-        """Wait until what was said last is on its way."""
+        """Wait until the last frames have been sent."""
         await self._line.wait_closed()
 
     async def _reject(self, status: int, code: str, detail: str) -> None:
         await reject(self._socket.scope, self._socket.send, status, code, detail)
 
     async def _open_by_handshake(self, token: str) -> tuple[LiveSocket, Room] | None:
-        """Accepts the socket of a proven client, refuses any other. Returns None when it was refused or closed."""
+        """Accept the socket of a proven actor, refuse any other. Returns None when it was refused or closed."""
         try:
             entered = await self._enter(token)
         except FullError:
@@ -127,7 +127,7 @@ class _Conversation:
         return entered
 
     async def _open_by_message(self) -> tuple[LiveSocket, Room] | None:
-        """Accepts the socket, then waits 5 s for AUTH. Returns None when it was closed."""
+        """Accept the socket, then wait 5 s for AUTH. Returns None when the socket was closed."""
         await self._accept()
         try:
             async with asyncio.timeout(AUTH_SECONDS):
@@ -154,19 +154,19 @@ class _Conversation:
         return None
 
     async def _serve(self, live: LiveSocket, room: Room) -> None:
-        """Admit the socket and answer its client at the same time; either ends the other.
+        """Admit the socket and answer its client's messages at the same time, until the connection is over.
 
-        Replay ends by itself once the connection is over.
+        An error in one task ends the other. The replay in `_admit` ends by itself once the connection is over.
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(live))  # starts when admission first waits: CONNECTED comes first
+                group.create_task(self._listen(live))  # starts at the first await of `_admit`, after CONNECTED
                 await self._admit(live, room)
         except* OSError:  # as above
             pass
 
     async def _listen(self, live: LiveSocket) -> None:
-        """Answer what the client says until the connection is over."""
+        """Answer the client's messages until the connection is over."""
         while (message := await self._next()) is not None:
             if isinstance(message, Ping):
                 live.write(PONG_FRAME)
@@ -181,7 +181,7 @@ class _Conversation:
         self._line.opened()
 
     async def _enter(self, token: str) -> tuple[LiveSocket, Room]:
-        """Make the socket known, then prove its actor, so that an ending in between is not missed."""
+        """Register the socket, then prove its actor, so that a removal or logout in between is not missed."""
         authenticate = self._service.use_cases.authenticate
         claims = authenticate.claims(token)
         live = LiveSocket(self._line, claims.user_id, claims.organisation_id, claims.session_id, claims.expires_at)
@@ -200,11 +200,11 @@ class _Conversation:
             live.close(Close.FULL, "Not available right now; try again later")
 
     async def _renew(self, live: LiveSocket, token: str) -> None:
-        """Go on with a newer token of the same person in the same organisation."""
+        """Continue the socket with a newer token of the same person in the same organisation."""
         try:
             claims = self._service.use_cases.authenticate.claims(token)
             if (claims.user_id, claims.organisation_id) != (live.user_id, live.organisation_id):
-                raise NotAuthenticated("The token is somebody else's")  # refused like a bad token
+                raise NotAuthenticated("The token is somebody else's")  # closes the socket, as an invalid token does
             await self._prove_anew(live, claims)
         except Unavailable:
             live.write(control_frame(ErrorPayload("Not available right now; send AUTH again in a few seconds.")))
@@ -215,7 +215,7 @@ class _Conversation:
             live.write(control_frame(AuthenticatedPayload(claims.expires_at)))
 
     async def _prove_anew(self, live: LiveSocket, claims: Claims) -> None:
-        """Let the endings of the new session reach the socket, then prove it; unproven, it stays with the old one."""
+        """Register the socket under the new session, then prove that; when this fails, go back to the old session."""
         registry, before = self._service.registry, live.session_id
         registry.move(live, claims.session_id)
         try:
@@ -225,7 +225,7 @@ class _Conversation:
             raise
 
     async def _next(self) -> ClientMessage | None:
-        """What the client says next; None once the connection is over."""
+        """The next message of the client; None once the connection is over."""
         event: Any = await self._socket.receive()
         if event["type"] == "websocket.disconnect":
             return None

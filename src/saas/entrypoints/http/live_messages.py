@@ -1,4 +1,4 @@
-"""What clients may say on the live channel, and how often."""
+"""The messages that clients may send on the live channel, and how many."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ FLOOD_SECONDS = 10.0
 
 
 class AuthPayload(msgspec.Struct, frozen=True):
-    """An access token, and where to resume."""
+    """An access token, and the place to resume from."""
 
     token: str
     after: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -24,7 +24,7 @@ class PingPayload(msgspec.Struct, frozen=True):
 
 
 class Auth(msgspec.Struct, frozen=True, tag_field="type", tag="AUTH"):
-    """Proves who is there: at first, and again before the token expires."""
+    """Authenticates the client: in its first message, and again before the token expires."""
 
     payload: AuthPayload
 
@@ -36,7 +36,7 @@ class Ping(msgspec.Struct, frozen=True, tag_field="type", tag="PING"):
 
 
 class Nonsense(msgspec.Struct, frozen=True):
-    """Anything else."""
+    """Any other message."""
 
 
 ClientMessage = Auth | Ping | Nonsense
@@ -45,7 +45,7 @@ _decoder: msgspec.json.Decoder[Auth | Ping] = msgspec.json.Decoder(Auth | Ping)
 
 
 def cursor(query: Mapping[str, str]) -> Cursor | None:
-    """Where the address says to resume. Raises `ValueError` if `after` is not a whole number from 0 on."""
+    """The place to resume from, as the query says. Raises `ValueError` when `after` is not a whole number >= 0."""
     if (after := query.get("after")) is None:
         return None
     if not (after.isascii() and after.isdecimal()):
@@ -54,7 +54,7 @@ def cursor(query: Mapping[str, str]) -> Cursor | None:
 
 
 def client_message(event: Any) -> ClientMessage:  # noqa: ANN401  # an ASGI message
-    """What a `websocket.receive` says."""
+    """The message in a `websocket.receive` event."""
     try:
         return _decoder.decode(event.get("text") or event.get("bytes") or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -69,7 +69,7 @@ class Quota:
         self._window_ends = 0.0
 
     def is_exceeded(self, now: float) -> bool:
-        """Counts one message at `now`, in seconds of a clock that never goes back."""
+        """Count one message at `now`, in seconds of a monotonic clock. Returns True when it is one too many."""
         if now >= self._window_ends:
             self._said, self._window_ends = 0, now + FLOOD_SECONDS
         self._said += 1

@@ -1,6 +1,6 @@
-"""Everything that goes over HTTP in JSON: what requests carry, and the envelope of replies.
+"""JSON over HTTP: the bodies of requests, and the envelopes and views of replies.
 
-The limits stand here for the API description only; the domain enforces them, with better words.
+The limits are here for the API description only; the domain enforces them, with better messages.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Data = TypeVar("Data")
 
 
 class Message(msgspec.Struct, frozen=True, rename="camel"):
-    """The base of request bodies; fields nobody knows are ignored."""
+    """The base of request bodies; unknown fields are ignored."""
 
 
 class Success(msgspec.Struct, Generic[Data], frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class Success(msgspec.Struct, Generic[Data], frozen=True, kw_only=True):
 
 
 class Meta(View, frozen=True):
-    """Where a list goes on: pass `nextCursor` as `?cursor=`; null on the last page."""
+    """Where the next page starts: pass `nextCursor` as `?cursor=`; null on the last page."""
 
     next_cursor: str | None
 
@@ -69,12 +69,12 @@ PasswordText = Annotated[
 RefreshToken = Annotated[str, _text("The refresh token of the last reply.", "eyJhbGciOiJIUzI1NiIsInR5cCI6InJ0K2p3dCJ9")]
 Into = Annotated[
     UUID | None,
-    _text("One of the person's organisations; without it the longest-standing, or when refreshing the same.", None),
+    _text("One of the person's organisations. Default: the first they joined; when refreshing, the same.", None),
 ]
 
 
 class RegisterRequest(Message, frozen=True):
-    """A person and the organisation they start."""
+    """A person, and the organisation to create."""
 
     name: Name
     email: EmailText
@@ -100,7 +100,7 @@ class RefreshRequest(Message, frozen=True):
 
 
 class LogOutRequest(Message, frozen=True):
-    """Optionally the refresh token of another of one's own sessions, to end it too."""
+    """Optionally the refresh token of another session of the same person, to end it too."""
 
     refresh_token: RefreshToken | None = None
 
@@ -112,30 +112,30 @@ class ChangePlanRequest(Message, frozen=True):
 
 
 class BroadcastRequest(Message, frozen=True):
-    """What to say to everyone."""
+    """The message for everyone."""
 
     message: Annotated[str, _text("Kept as written.", "Lunch at noon!", min_length=1, max_length=MESSAGE_CHARACTERS)]
 
 
 class InviteRequest(Message, frozen=True):
-    """Whom to invite; without a role, as a MEMBER."""
+    """The address to invite, and the role to give; MEMBER by default."""
 
     email: Annotated[str, _text("Whom to invite.", "bo@example.com", format="email", max_length=EMAIL_OCTETS)]
     role: Annotated[Role, _choice("MEMBER")] = Role.MEMBER
 
     def command(self) -> InviteUserCommand:
-        """The use case's command."""
+        """The command for the use case."""
         return InviteUserCommand(email=self.email, role=self.role)
 
 
 class ChangeRoleRequest(Message, frozen=True):
-    """The role to have from now on."""
+    """The new role."""
 
     role: Annotated[Role, _choice("ADMIN")]
 
 
 class AcceptInviteRequest(Message, frozen=True):
-    """The invite's token, and the account to open or, if the address has one, the password it has."""
+    """The invite's token, a name, and a password: a new one, or that of the account that the address already has."""
 
     token: Annotated[str, _text("From the invite.", "AZogKL2qc4WDMGQzthSwgf...", min_length=1)]
     name: Name
@@ -143,7 +143,7 @@ class AcceptInviteRequest(Message, frozen=True):
 
 
 class InviteView(View, frozen=True):
-    """An invite as its sender sees it; the token is shown this once, for there is no e-mail service."""
+    """An invite as its sender sees it. Pass the token on: no other reply has it, and there is no e-mail service."""
 
     id: InviteId
     email: str
@@ -163,7 +163,7 @@ class AcceptedView(View, frozen=True):
 
 
 class RemovedView(View, frozen=True):
-    """The member is gone."""
+    """The member was removed."""
 
     removed: bool
 

@@ -1,4 +1,4 @@
-"""/api/organisations: the actor's organisation, its plan, and a word to everyone in it."""
+"""/api/organisations: the actor's organisation, its plan, and broadcasts to its members."""
 
 from litestar import Controller, get, patch, post
 from litestar.params import JSONBody
@@ -11,7 +11,7 @@ from saas.entrypoints.http.messages import BroadcastRequest, ChangePlanRequest, 
 
 
 class OrganisationController(Controller):
-    """The organisation that the access token speaks for."""
+    """The organisation that the access token is for."""
 
     path = "/api/organisations"
     tags = ("Organisations",)
@@ -20,7 +20,7 @@ class OrganisationController(Controller):
 
     @get(summary="Get organisation details", responses=problems(401))
     async def get_organisation(self, actor: CurrentActor, use: Use) -> Success[OrganisationView]:
-        """Name, plan, and how many of its seats are members'; `memberLimit` null is unlimited."""
+        """Name, plan, number of members and of seats; `memberLimit` null means unlimited seats."""
         return Success(message="Organisation", data=await use.get_organisation(actor))
 
     @patch(
@@ -34,7 +34,7 @@ class OrganisationController(Controller):
         actor: CurrentActor,
         use: Use,
     ) -> Success[OrganisationView]:
-        """Move to another plan, as an admin; a smaller one must hold the seats in use."""
+        """Change the plan; for admins. A smaller plan must have enough seats for those in use."""
         return Success(message="Plan changed", data=await use.upgrade_plan(actor, data.plan))
 
     @post("/broadcast", summary="Broadcast a message", responses=problems(400, 401, 403, 413, 415, 422))
@@ -44,5 +44,5 @@ class OrganisationController(Controller):
         actor: CurrentActor,
         use: Use,
     ) -> Success[ActivityView]:
-        """Say something to everyone, as an admin: it enters the feed and arrives on every open socket."""
+        """Send a message to everyone; for admins. It is added to the feed and sent to every open socket."""
         return Success(message="Message broadcast", data=ActivityView.of(await use.broadcast(actor, data.message)))

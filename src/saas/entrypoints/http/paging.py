@@ -1,4 +1,4 @@
-"""Lists a page at a time: `?limit=` and an opaque `?cursor=`, by key and not by offset, so that pages never shift."""
+"""Pages of lists: `?limit=` and an opaque `?cursor=`, which contains a key and no offset, so that pages never shift."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ Key = TypeVar("Key")
 
 
 def request_for(limit: int, cursor: str | None, parse: Callable[[str], Key]) -> PageRequest[Key]:
-    """One item more than asked for, to know whether there is a next page. Raises `InvalidValue`."""
+    """The request for one item more than `limit`, to know whether there is a next page. Raises `InvalidValue`."""
     if cursor is None:
         return PageRequest(limit + 1)
     try:
@@ -34,7 +34,7 @@ def request_for(limit: int, cursor: str | None, parse: Callable[[str], Key]) -> 
 
 
 def page_of(items: Sequence[Item], limit: int, message: str, key: Callable[[Item], str]) -> Page[Item]:
-    """The page, and where the next one starts."""
+    """The page of the first `limit` items, with the cursor of the next page."""
     if len(items) <= limit:
         return Page(message=message, data=items, meta=Meta(None))
     shown = items[:limit]

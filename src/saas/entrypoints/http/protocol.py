@@ -1,7 +1,7 @@
-"""uvicorn's HTTP, with bounds on what a client may send before our code sees it, and on how long that may take.
+"""uvicorn's HTTP protocol, with limits on the size of a request's head and on the time that a request may take.
 
-uvicorn itself collects the head of a request (its first line and headers) without limit, and waits for the rest of
-a request for ever. What it cannot read it refuses in plain text; here that is a problem document like any other.
+uvicorn itself buffers the head of a request (its first line and headers) without limit, and waits for the rest of a
+request for ever. It refuses what it cannot parse in plain text; here the reply is a problem document like any other.
 """
 
 import asyncio
@@ -15,34 +15,34 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from saas.entrypoints.http.errors import HTTP_CODES, PROBLEM_JSON, problem_document
 
 MAX_HEAD_BYTES = 64 * 1024
-"""First line and headers together. A head that begins in the middle of what is read at once (256 KiB at most) is
-counted from the next read on."""
+"""First line and headers together. When a head begins in the middle of a read (of at most 256 KiB), counting begins
+with the next read."""
 
 HEAD_SECONDS = 10.0
 """From the start of the connection, or from the first byte of a further request, to the end of the headers."""
 
 BODY_SECONDS = 30.0
-"""From there to the end of the body."""
+"""From the end of the headers to the end of the body."""
 
 PARTING_SECONDS = 5.0
-"""How long what a refused client still sends is read and dropped: closing at once could cost it our reply."""
+"""How long the server reads and drops what a refused client still sends; closing at once could destroy our reply."""
 
 access_log = logging.getLogger("saas.access")
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """One connection. Replies may take any time, and a WebSocket is out of our hands once it is upgraded."""
+    """One connection. The limits do not apply to replies, nor to a WebSocket after its upgrade."""
 
     _timer: asyncio.TimerHandle
     _deadline: float | None = None
     _in_head = True
-    """Between two requests, too."""
+    """True between two requests, too."""
     _head_bytes = 0
     _head_too_large = False
     _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Start the one timer of this connection, which looks at the deadline whenever that may have come."""
+        """Start the timer of this connection, which checks the deadline."""
         super().connection_made(transport)
         self._deadline = self.loop.time() + HEAD_SECONDS
         self._timer = self.loop.call_at(self._deadline, self._look_at_deadline)
@@ -53,7 +53,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head, and set its deadline."""
+        """Count the bytes of a head, and set its deadline when it begins."""
         if self._refused:
             return
         self._head_bytes += len(data)
@@ -67,30 +67,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self._deadline = self.loop.time() + HEAD_SECONDS
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to its new protocol."""
+        """Stop the timer; the WebSocket protocol takes over the connection."""
         self._timer.cancel()
         super().handle_websocket_upgrade()
 
     def on_headers_complete(self) -> None:
-        """From here on it is the body's time that counts."""
-        if self._head_bytes > MAX_HEAD_BYTES:  # unless it was the beginning of the body
+        """Check the size of the head, and set the body's deadline."""
+        if self._head_bytes > MAX_HEAD_BYTES:  # the count may include the beginning of the body
             size = len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
             if size > MAX_HEAD_BYTES:
                 self._head_too_large = True
-                raise ValueError("too large a head")  # which the parser turns into an error of its own
+                raise ValueError("too large a head")  # the parser turns this into an error of its own
         self._in_head = False
         self._deadline = self.loop.time() + BODY_SECONDS
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete: end its deadline."""
         self._in_head = True
         self._head_bytes = 0
         self._deadline = None
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
-        """Refuse what the parser could not or should not read."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our reply does not use it
+        """Refuse a request that the parser could not read, or whose head is too large."""
         too_large = self._head_too_large
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST)
 
@@ -105,7 +105,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_at(min(self._deadline or soon, soon), self._look_at_deadline)
 
     def _is_waiting_for_us(self) -> bool:
-        """Whether we do not read, or have yet to reply to the request before."""
+        """Whether the server has paused reading, or has not yet replied to the previous request."""
         return self.flow.read_paused or bool(self.pipeline) or (self._in_head and self._is_replying())
 
     def _is_replying(self) -> bool:
@@ -113,15 +113,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Reply, if a reply has its place here, and close; nothing more is taken from this client."""
+        """Reply, unless no reply can be sent at this point, and close. Ignores all that this client still sends."""
         self._refused = True
         self._timer.cancel()
         transport = self.transport
         if self._in_head and self._is_replying():
-            self.cycle.keep_alive = False  # the request before has its reply first, and then it is over
+            self.cycle.keep_alive = False  # complete the reply to the previous request, then close
             return
         if self._in_head:
-            has_reply_coming = bool(self._head_bytes)  # else it never asked for anything
+            has_reply_coming = bool(self._head_bytes)  # otherwise the client has sent nothing
         else:
             has_reply_coming = not self.cycle.response_started
             self.cycle.disconnected = True

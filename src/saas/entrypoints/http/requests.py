@@ -1,4 +1,4 @@
-"""Reading JSON bodies strictly: what could be stored wrongly or crash a parser is refused as malformed."""
+"""Reads JSON bodies strictly: refuses as malformed what PostgreSQL cannot store or what could crash a parser."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ class UnsupportedMediaTypeError(HTTPException):
 
 
 class RequestIncompleteError(HTTPException):
-    """The client left, or was too slow, before its request was there; most likely nobody reads this reply."""
+    """The client left, or was too slow, before its request was complete; most likely it does not read this reply."""
 
     status_code = 408
 
@@ -29,14 +29,14 @@ class JsonRequest(Request[Any, Any, Any]):
     """A request whose body, if any, is JSON (RFC 8259) in UTF-8 that PostgreSQL can store."""
 
     async def body(self) -> bytes:
-        """The body. Raises 408 when the client leaves before it is there, which to Litestar is a failure of ours."""
+        """The body. Raises 408 when the client leaves before it is complete; Litestar itself would reply with a 500."""
         try:
             return await super().body()
         except InternalServerException:
             raise RequestIncompleteError from None
 
-    async def json(self) -> Any:  # noqa: ANN401  # what JSON holds is for the message classes to say
-        """The decoded body. Raises 415 for another media type, 400 for what is malformed, nested absurdly or NUL."""
+    async def json(self) -> Any:  # noqa: ANN401  # the message classes check its structure
+        """The decoded body. Raises 415 for another media type, 400 when malformed, nested too deeply or with NUL."""
         if self._json is Empty:
             media_type, _ = self.content_type
             if media_type and media_type != "application/json" and not media_type.endswith("+json"):

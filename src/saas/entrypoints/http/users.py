@@ -1,4 +1,4 @@
-"""/api/users: the members of an organisation, inviting them, their roles, and their leaving."""
+"""/api/users: the members of an organisation: listing, inviting, changing roles and removing them."""
 
 from typing import Annotated
 from uuid import UUID
@@ -31,7 +31,7 @@ MemberId = Annotated[str, Parameter(description="The member's id.")]
 
 
 class UserController(Controller):
-    """Members; all but accepting is for admins."""
+    """The members of an organisation; all routes but accepting an invite are for admins."""
 
     path = "/api/users"
     tags = ("Users",)
@@ -49,13 +49,13 @@ class UserController(Controller):
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> Page[MemberView]:
-        """The members by the age of their account, the oldest first."""
+        """The members, in the order in which their accounts were opened."""
         request = request_for(limit, cursor, lambda key: UserId(UUID(key)))
         return page_of(await use.list_users(actor, request), limit, "Users", lambda user: str(user.id))
 
     @post(
         "/invite",
-        summary="Invite somebody",
+        summary="Invite a person",
         guards=[require_actor],
         security=[{"bearer": []}],
         responses=problems(400, 401, 403, 409, 413, 415, 422),
@@ -66,14 +66,14 @@ class UserController(Controller):
         actor: CurrentActor,
         use: Use,
     ) -> Success[InviteView]:
-        """Promise a seat to an address for 24 hours. There is no e-mail service: pass the token on yourself."""
+        """Reserve a seat for an e-mail address for 24 hours. There is no e-mail service: pass the token on yourself."""
         invite, token = await use.invite_user(actor, data.command())
         view = InviteView(invite.id, invite.email, invite.role, token, invite.expires_at)
         return Success(message="Invited", data=view)
 
     @post("/accept-invite", summary="Accept an invite", responses=problems(400, 403, 404, 409, 410, 413, 415, 422))
     async def accept_invite(self, data: JSONBody[AcceptInviteRequest], use: Use) -> Success[AcceptedView]:
-        """Become a member, with a new account or with the password of the account the address already has."""
+        """Become a member, with a new account or, if the address has an account already, with its password."""
         command = AcceptInviteCommand(token=data.token, name=data.name, password=data.password)
         member = await use.accept_invite(command)
         view = AcceptedView(member.id, member.name, member.email, member.role, member.organisation_id)
@@ -93,7 +93,7 @@ class UserController(Controller):
         actor: CurrentActor,
         use: Use,
     ) -> Success[MemberView]:
-        """Make a member an ADMIN or an admin a MEMBER, from their next request on; the last admin stays one."""
+        """Make a member an ADMIN or an admin a MEMBER, from their next request on. The last admin cannot be changed."""
         return Success(message="Role changed", data=await use.change_role(actor, _user_id(id, actor), data.role))
 
     @delete(
@@ -110,13 +110,13 @@ class UserController(Controller):
         actor: CurrentActor,
         use: Use,
     ) -> Success[RemovedView]:
-        """Free the member's seat; their requests and sockets end at once, their name stays in the feed."""
+        """Remove the member and free the seat. Their tokens and sockets end at once; their name stays in the feed."""
         await use.remove_user(actor, _user_id(id, actor))
         return Success(message="User removed", data=RemovedView(removed=True))
 
 
 def _user_id(text: str, actor: Actor) -> UserId:
-    """Raises what the use case would for an id that nobody has: `AdminOnly`, or for an admin `NotFound`."""
+    """The id. A text that is no UUID raises what an unknown id raises in the use case: `AdminOnly` or `NotFound`."""
     try:
         return UserId(UUID(text))
     except ValueError:
