@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from saas.adapters.postgres.database import Database
 from saas.adapters.postgres.people import PostgresSessions, PostgresUsers
-from saas.adapters.postgres.reads import AFFILIATIONS, affiliation
+from saas.adapters.postgres.reads import affiliation
+from saas.adapters.postgres.selects import AFFILIATIONS
 from saas.adapters.postgres.tables import organisations
 from saas.adapters.postgres.tenant import PostgresInvites, PostgresMembers
 from saas.application.ports import Clock, NewId
