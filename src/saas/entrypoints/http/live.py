@@ -160,8 +160,9 @@ class _Conversation:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._listen(live))  # starts at the first await of `_admit`, after CONNECTED
-                await self._admit(live, room)
+                group.create_task(self._admit(live, room))  # the shorter of the two: an idle socket has one task
+                await asyncio.sleep(0)  # the admission begins with CONNECTED, before any answer
+                await self._listen(live)
         except* OSError:  # as above
             pass
 
